@@ -1,0 +1,225 @@
+package fsm
+
+// Type tells commands apart in the log. Numbers are append-only: they are on disk.
+type Type byte
+
+// The commands.
+const (
+	TypeBatch        Type = 1
+	TypeSubmitJob    Type = 2
+	TypeStartPass    Type = 3
+	TypeFinishPass   Type = 4
+	TypePauseJob     Type = 5
+	TypeContinueJob  Type = 6
+	TypeCancelJob    Type = 7
+	TypeRetryJob     Type = 8
+	TypeAssignTasks  Type = 9
+	TypeReleaseTasks Type = 10
+	TypeAdvanceTask  Type = 11
+	TypeFailTask     Type = 12
+	TypeSplitTask    Type = 13
+	TypePlanUpload   Type = 14
+	TypeOpenUpload   Type = 15
+	TypeCloseUpload  Type = 16
+	TypeFoldSegments Type = 17
+	TypeRemoveJob    Type = 18
+)
+
+// Command is one change of the state. On the log it is a byte of format (FormatVersion), a byte of Type and JSON.
+type Command interface{ Type() Type }
+
+// FormatVersion is the first byte of every encoded command and snapshot.
+const FormatVersion = 1
+
+// MaxEntry bounds one encoded log entry in bytes; MaxAdvance one AdvanceTask, MaxScanAdvance a scan's.
+const (
+	MaxEntry       = 64 << 10
+	MaxAdvance     = 4 << 10
+	MaxScanAdvance = 32 << 10
+)
+
+// Batch applies commands in order; its result is []Result, one each.
+type Batch struct{ Commands []Command }
+
+// SubmitJob creates a job. Submitting the same ID with the same nonce again is no error (the first may have succeeded).
+type SubmitJob struct {
+	ID       string    `json:"id"`
+	Nonce    []byte    `json:"nonce"`
+	Kind     string    `json:"type"` // copy, verify, list
+	Spec     []byte    `json:"spec"` // JSON of a Spec
+	Limits   JobLimits `json:"limits"`
+	Priority int       `json:"priority,omitempty"`
+	At       int64     `json:"at"`
+}
+
+// StartPass begins the next pass of a job that is pending, waiting, succeeded or failed: sums start at zero and one scan
+// over everything is made. Pass must be the job's pass plus one.
+type StartPass struct {
+	Job       string `json:"job"`
+	Nonce     []byte `json:"nonce"`
+	Pass      uint64 `json:"pass"`
+	At        int64  `json:"at"`
+	Clock     int64  `json:"clock"` // the source's clock
+	SkewNanos int64  `json:"skew_nanos,omitempty"`
+}
+
+// FinishPass ends a pass that has no task outstanding: succeeded, or failed where objects or ranges failed.
+type FinishPass struct {
+	Job   string `json:"job"`
+	Nonce []byte `json:"nonce"`
+	Pass  uint64 `json:"pass"`
+	At    int64  `json:"at"`
+}
+
+// PauseJob stops a running job; tasks are released with what they settled.
+type PauseJob struct {
+	Job    string `json:"job"`
+	Nonce  []byte `json:"nonce"`
+	Reason string `json:"reason,omitempty"`
+	Class  string `json:"class,omitempty"`
+	At     int64  `json:"at"`
+}
+
+// ContinueJob lets a paused job run again.
+type ContinueJob struct {
+	Job   string `json:"job"`
+	Nonce []byte `json:"nonce"`
+	At    int64  `json:"at"`
+}
+
+// CancelJob ends a job for good; its tasks are dropped.
+type CancelJob struct {
+	Job    string `json:"job"`
+	Nonce  []byte `json:"nonce"`
+	Reason string `json:"reason,omitempty"`
+	At     int64  `json:"at"`
+}
+
+// RemoveJob forgets a job that is not running.
+type RemoveJob struct {
+	Job   string `json:"job"`
+	Nonce []byte `json:"nonce"`
+}
+
+// RetryJob makes tasks of the failed keys and lost ranges of a failed job and lets it run on in the same pass.
+type RetryJob struct {
+	Job   string `json:"job"`
+	Nonce []byte `json:"nonce"`
+	At    int64  `json:"at"`
+}
+
+// AssignTasks grants tasks to nodes. The epoch of each is the raft index of this command.
+type AssignTasks struct {
+	Grants []Grant `json:"grants"`
+}
+
+// Grant gives one task to one node.
+type Grant struct {
+	Task uint64 `json:"t"`
+	Node string `json:"n"`
+}
+
+// ReleaseTasks takes tasks back to pending: lease expired, node stopped, task given back.
+type ReleaseTasks struct {
+	Tasks []TaskEpoch `json:"tasks"`
+}
+
+// TaskEpoch names one holding of a task.
+type TaskEpoch struct {
+	Task  uint64 `json:"t"`
+	Epoch uint64 `json:"e"`
+}
+
+// AdvanceTask is the only command that changes counters: it settles the keys in [From, To) (or lines), once.
+type AdvanceTask struct {
+	Task     uint64           `json:"t"`
+	Epoch    uint64           `json:"e"`
+	From     []byte           `json:"f,omitempty"`
+	To       []byte           `json:"o,omitempty"` // with Done the task's own end, which may be nil
+	FromLine int64            `json:"fl,omitempty"`
+	ToLine   int64            `json:"tl,omitempty"`
+	Done     bool             `json:"d,omitempty"` // the task ends
+	Counts   Counts           `json:"c"`
+	Objects  int64            `json:"n,omitempty"` // source entries that the task's own listing returned in [From, To)
+	Bytes    int64            `json:"b,omitempty"`
+	Digest   []byte           `json:"g,omitempty"` // their digest
+	Classes  map[string]int64 `json:"k,omitempty"` // failed by class; negative where a retry took them back
+	Failed   *Segment         `json:"x,omitempty"`
+	Audit    *Segment         `json:"a,omitempty"`
+	Cuts     []NewCut         `json:"u,omitempty"` // made by a scan in [From, To)
+	At       int64            `json:"at,omitempty"`
+}
+
+// NewCut is one piece of work that a scan found. Exactly one of Segment and a range is meant.
+type NewCut struct {
+	From    []byte   `json:"f,omitempty"`
+	To      []byte   `json:"t,omitempty"` // nil: no end
+	Segment *Segment `json:"s,omitempty"`
+	Objects int64    `json:"o"`
+	Bytes   int64    `json:"b"`
+	Digest  []byte   `json:"d,omitempty"` // of a range
+}
+
+// FailTask reports an attempt that ended in error. The task is pending again from NotBefore on, or, with GiveUp, gone:
+// its rest becomes a lost range. With Pause the job stops as well (disk full, destination not writable).
+type FailTask struct {
+	Task      uint64 `json:"t"`
+	Epoch     uint64 `json:"e"`
+	Class     string `json:"c"`
+	Reason    string `json:"r"`
+	NotBefore int64  `json:"nb,omitempty"`
+	GiveUp    bool   `json:"g,omitempty"`
+	Pause     bool   `json:"p,omitempty"`
+	At        int64  `json:"at"`
+}
+
+// SplitTask cuts [At, To) off a range or scan task (lines from AtLine of a list task) as a new task. An equal cut
+// repeated is success.
+type SplitTask struct {
+	Task   uint64 `json:"t"`
+	Epoch  uint64 `json:"e"`
+	At     []byte `json:"at,omitempty"`
+	AtLine int64  `json:"al,omitempty"`
+}
+
+// PlanUpload records, before an upload is created, which uploads are open at its key.
+type PlanUpload struct {
+	Task    uint64   `json:"t"`
+	Epoch   uint64   `json:"e"`
+	Key     []byte   `json:"k"`
+	Known   []string `json:"o,omitempty"`
+	Planned int64    `json:"at"`
+}
+
+// OpenUpload records the upload's ID before its first part.
+type OpenUpload struct {
+	Task    uint64 `json:"t"`
+	Epoch   uint64 `json:"e"`
+	Key     []byte `json:"k"`
+	ID      string `json:"id"`
+	Version string `json:"v,omitempty"`
+	Part    int64  `json:"p"`
+}
+
+// CloseUpload forgets an upload that was completed or aborted.
+type CloseUpload struct {
+	Task  uint64 `json:"t"`
+	Epoch uint64 `json:"e"`
+	Key   []byte `json:"k"`
+}
+
+// FoldSegments puts a manifest in the place of the first segments of a job's audit or failed list.
+type FoldSegments struct {
+	Job      string  `json:"job"`
+	Nonce    []byte  `json:"nonce"`
+	Failed   bool    `json:"failed,omitempty"` // the list of failed keys instead of audit records
+	First    []byte  `json:"first"`            // name of the first segment folded, to recognise a repeat
+	Count    int     `json:"count"`
+	Manifest Segment `json:"manifest"`
+}
+
+// Result is what Apply answers for one command.
+type Result struct {
+	Err   error  // one of the sentinels, deterministic
+	Index uint64 // raft index it was applied at; the epoch of an AssignTasks
+}

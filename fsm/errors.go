@@ -1,0 +1,17 @@
+package fsm
+
+import "errors"
+
+// What Apply answers to commands it refuses. A refusal changes nothing.
+var (
+	ErrNoJob      = errors.New("no such job")
+	ErrJobExists  = errors.New("a job with this ID exists")
+	ErrJobState   = errors.New("not allowed in the job's state")
+	ErrNoTask     = errors.New("no such task")
+	ErrStaleEpoch = errors.New("the task was assigned again: stale epoch")
+	ErrStaleFrom  = errors.New("the lower bound does not match")
+	ErrBadRange   = errors.New("bound outside the task's range")
+	ErrNotPending = errors.New("the task is not pending")
+	ErrUnfinished = errors.New("tasks are outstanding")
+	ErrInvalid    = errors.New("invalid command")
+)

@@ -1,0 +1,125 @@
+package fsm
+
+import "encoding/json"
+
+// JobState is where a job stands.
+type JobState string
+
+// The states of a job. Paused, waiting, succeeded, failed and canceled jobs have no leased task.
+const (
+	Pending   JobState = "pending"
+	Running   JobState = "running"
+	Paused    JobState = "paused"
+	Waiting   JobState = "waiting" // between passes
+	Succeeded JobState = "succeeded"
+	Failed    JobState = "failed" // finished, some objects or ranges failed
+	Canceled  JobState = "canceled"
+)
+
+// Job is one job and the sums of what is settled in its current pass. Values are never changed in place: Apply
+// replaces the whole, so that a snapshot may share them.
+type Job struct {
+	ID       string          `json:"id"`
+	Nonce    []byte          `json:"nonce"` // 16 bytes, made by whoever proposed the job, kept over redo
+	Spec     json.RawMessage `json:"spec"`  // a Spec; opaque to Apply but for Limits
+	Limits   JobLimits       `json:"limits"`
+	Type     string          `json:"type"` // copy, verify, list
+	Priority int             `json:"priority,omitempty"`
+	State    JobState        `json:"state"`
+	Reason   string          `json:"reason,omitempty"` // why paused, failed or canceled
+	Class    string          `json:"class,omitempty"`  // error class that goes with Reason
+
+	Pass       uint64 `json:"pass"`                   // 1 for the first
+	Submitted  int64  `json:"submitted"`              // Unix nanoseconds, stamped by the leader, as are all times here
+	Started    int64  `json:"started,omitempty"`      // start of this pass
+	Finished   int64  `json:"finished,omitempty"`     // end of this pass
+	PrevStart  int64  `json:"prev_start,omitempty"`   // start of the previous completed pass, by the source's clock; 0 on the first
+	PassClock  int64  `json:"pass_clock,omitempty"`   // start of this pass by the source's clock
+	SkewNanos  int64  `json:"skew_nanos,omitempty"`   // destination's clock minus source's, measured at the start of the pass
+	Listing    int    `json:"listing,omitempty"`      // scan tasks outstanding
+	Unfinished int    `json:"unfinished,omitempty"`   // tasks outstanding, scans included
+	TasksDone  int64  `json:"tasks_done,omitempty"`   // finished tasks of this pass
+	TasksLost  int64  `json:"tasks_failed,omitempty"` // tasks given up in this pass; their ranges stand in LostRanges
+
+	Counts     Counts           `json:"counts"`
+	Classes    map[string]int64 `json:"classes,omitempty"` // failed objects by error class
+	Failed     []Segment        `json:"failed,omitempty"`  // segments of failed keys
+	Audit      []Segment        `json:"audit,omitempty"`   // segments of audit records; at most MaxSegments, then a manifest takes their place
+	LostRanges []LostRange      `json:"lost_ranges,omitempty"`
+	Cuts       map[uint64]*Cut  `json:"cuts,omitempty"` // cuts that have tasks outstanding
+}
+
+// JobLimits are the parts of a job's description that Apply itself needs.
+type JobLimits struct {
+	MaxFailures        int64   `json:"max_failures,omitempty"`         // failed objects that pause the job; 0 means 10,000
+	MaxFailuresPercent float64 `json:"max_failures_percent,omitempty"` // share of found that must be exceeded too; 0 means 1
+}
+
+// MaxSegments bounds Job.Audit and Job.Failed: past it the leader writes a manifest segment and proposes FoldSegments.
+const MaxSegments = 256
+
+// Counts are objects and bytes by final outcome. In a command they are differences, in a job sums.
+// Found = Copied + Skipped + Filtered + Vanished + Changed + Failed; the others are no summands.
+type Counts struct {
+	Listed    int64 `json:"l,omitempty"` // source objects passed by scans, corrected by re-listings
+	Copied    int64 `json:"c,omitempty"`
+	Skipped   int64 `json:"s,omitempty"`
+	Filtered  int64 `json:"f,omitempty"`
+	Vanished  int64 `json:"v,omitempty"`
+	Changed   int64 `json:"ch,omitempty"`
+	Failed    int64 `json:"x,omitempty"`
+	Recovered int64 `json:"r,omitempty"`
+	Verified  int64 `json:"ve,omitempty"`
+	Extra     int64 `json:"e,omitempty"`
+	Deleted   int64 `json:"d,omitempty"`
+
+	BytesListed  int64 `json:"bl,omitempty"`
+	BytesFound   int64 `json:"bf,omitempty"`
+	BytesCopied  int64 `json:"bc,omitempty"`
+	BytesSkipped int64 `json:"bs,omitempty"`
+	BytesMoved   int64 `json:"bm,omitempty"` // bytes that went over the wire to the destination, attempts included
+}
+
+// Found is the number of objects settled.
+func (c Counts) Found() int64 {
+	return c.Copied + c.Skipped + c.Filtered + c.Vanished + c.Changed + c.Failed
+}
+
+// Add returns the sum of both.
+func (c Counts) Add(d Counts) Counts {
+	return Counts{
+		c.Listed + d.Listed, c.Copied + d.Copied, c.Skipped + d.Skipped, c.Filtered + d.Filtered, c.Vanished + d.Vanished,
+		c.Changed + d.Changed, c.Failed + d.Failed, c.Recovered + d.Recovered, c.Verified + d.Verified, c.Extra + d.Extra,
+		c.Deleted + d.Deleted, c.BytesListed + d.BytesListed, c.BytesFound + d.BytesFound, c.BytesCopied + d.BytesCopied,
+		c.BytesSkipped + d.BytesSkipped, c.BytesMoved + d.BytesMoved,
+	}
+}
+
+// Segment names an immutable blob in the spool.
+type Segment struct {
+	Name     []byte `json:"n"`           // SHA-256 of its content, 32 bytes
+	Lines    int64  `json:"l,omitempty"` // lines in it
+	Manifest bool   `json:"m,omitempty"` // its lines name other segments, as "hex TAB lines"
+}
+
+// LostRange is a key range whose task was given up, kept for the report and for retry.
+type LostRange struct {
+	Task   Task   `json:"task"`
+	Class  string `json:"class"`
+	Reason string `json:"reason"`
+}
+
+// Cut is what a scan saw in a range that it handed out: what copying that range must account for.
+type Cut struct {
+	Objects int64  `json:"o"`
+	Bytes   int64  `json:"b"`
+	Digest  []byte `json:"d,omitempty"` // 16 bytes, sum mod 2^128; nil for list cuts
+	From    []byte `json:"f,omitempty"`
+	To      []byte `json:"t,omitempty"` // nil: no end
+
+	Tasks          int    `json:"n"`            // tasks outstanding
+	SettledObjects int64  `json:"so,omitempty"` // of the listings of the tasks that ended
+	SettledBytes   int64  `json:"sb,omitempty"`
+	SettledDigest  []byte `json:"sd,omitempty"`
+	Relisted       bool   `json:"r,omitempty"` // the one re-listing was made
+}

@@ -1,0 +1,46 @@
+package fsm
+
+// SpecVersion is the version of Spec's encoding that this binary writes. It reads this one and the one before.
+const SpecVersion = 1
+
+// Spec is the description of a job as submitted, with defaults filled in and credentials sealed.
+type Spec struct {
+	Version     int        `json:"version"`
+	ID          string     `json:"id"`
+	Type        string     `json:"type"`
+	Source      Side       `json:"source"`
+	Destination *Side      `json:"destination,omitempty"` // nil for type list
+	Filter      FilterSpec `json:"filter"`
+	Compare     string     `json:"compare"`
+	Verify      string     `json:"verify"`
+	Task        TaskSpec   `json:"task"`
+	Preserve    Preserve   `json:"preserve"`
+	MaxFailures int64      `json:"max_failures,omitempty"`
+	Priority    int        `json:"priority,omitempty"`
+}
+
+// Side is a source or destination.
+type Side struct {
+	URL       string            `json:"url"`                  // canonical
+	SingleKey *string           `json:"single_key,omitempty"` // the source is this one object of URL
+	Sealed    map[string][]byte `json:"sealed,omitempty"`     // field name to sealed value
+}
+
+// FilterSpec selects objects.
+type FilterSpec struct {
+	Include []string `json:"include,omitempty"`
+	Exclude []string `json:"exclude,omitempty"`
+	Since   int64    `json:"since,omitempty"` // Unix nanoseconds; objects modified at or before it are filtered
+	MinSize int64    `json:"min_size,omitempty"`
+}
+
+// TaskSpec bounds the tasks that scans cut.
+type TaskSpec struct {
+	Objects int64 `json:"objects"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// Preserve says what is kept besides the bytes.
+type Preserve struct {
+	Metadata bool `json:"metadata"`
+}

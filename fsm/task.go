@@ -1,0 +1,50 @@
+package fsm
+
+// TaskKind is what a task does.
+type TaskKind string
+
+// The kinds of tasks.
+const (
+	ScanTask   TaskKind = "scan"   // list and compare a range, settle what needs no work, cut tasks
+	RangeTask  TaskKind = "range"  // copy or verify a key range
+	ListTask   TaskKind = "list"   // copy or verify the keys of a segment
+	RelistTask TaskKind = "relist" // list a range again whose count or digest did not agree with its cut
+)
+
+// Task is the unit of assignment. Values are never changed in place.
+type Task struct {
+	ID      uint64    `json:"id"` // ascending over the whole state
+	Job     string    `json:"job"`
+	Kind    TaskKind  `json:"kind"`
+	From    []byte    `json:"from,omitempty"`     // lowest key bound not settled; nil means from the start
+	To      []byte    `json:"to,omitempty"`       // nil means no end
+	Segment *Segment  `json:"segment,omitempty"`  // of a ListTask
+	Line    int64     `json:"line,omitempty"`     // of a ListTask: lines settled
+	EndLine int64     `json:"end_line,omitempty"` // of a ListTask
+	Cut     uint64    `json:"cut,omitempty"`      // key in Job.Cuts, 0 for scans and retries
+	Retry   bool      `json:"retry,omitempty"`    // its keys were counted as failed before
+	Uploads []*Upload `json:"uploads,omitempty"`  // multipart uploads planned or open, ordered by key
+
+	Objects int64  `json:"objects,omitempty"` // settled so far by this task's own listing
+	Bytes   int64  `json:"bytes,omitempty"`
+	Digest  []byte `json:"digest,omitempty"`
+
+	Grants    int    `json:"grants,omitempty"`     // times it was assigned
+	Attempt   int    `json:"attempt,omitempty"`    // attempts that failed
+	NotBefore int64  `json:"not_before,omitempty"` // Unix nanoseconds; back-off, stamped by the leader
+	Node      string `json:"node,omitempty"`       // "" while pending
+	Epoch     uint64 `json:"epoch,omitempty"`      // raft index of the assignment; 0 while pending
+}
+
+// Upload is a multipart upload of one key of a task, committed before it is created at the store.
+type Upload struct {
+	Key     []byte   `json:"k"`
+	Known   []string `json:"o,omitempty"`  // IDs open at the key when it was planned: foreign, never touched
+	Planned int64    `json:"at"`           // Unix nanoseconds by the destination's clock
+	ID      string   `json:"id,omitempty"` // "" until opened
+	Version string   `json:"v,omitempty"`  // source version that its parts are of
+	Part    int64    `json:"p,omitempty"`  // part size in bytes
+}
+
+// Leased tells whether a node holds the task.
+func (t *Task) Leased() bool { return t.Node != "" }

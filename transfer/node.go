@@ -1,0 +1,123 @@
+package transfer
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Node holds what all tasks on one machine share.
+type Node struct {
+	Name  string
+	Spool Spool
+	Log   *slog.Logger
+	Now   func() time.Time
+	// Jitter returns a number in [0,1), for back-off.
+	Jitter func() float64
+	// Slots bounds the objects and parts in flight, and so the requests in flight on either side.
+	Slots *semaphore.Weighted
+	// Memory bounds the bytes that all buffers hold together.
+	Memory *Memory
+	Meter  Meter
+}
+
+// Meter counts live, unlike a job's counters: attempts that fail count too, nothing is ever taken back.
+type Meter struct {
+	BytesRead    atomic.Int64 // from sources
+	BytesWritten atomic.Int64 // to destinations
+	Objects      atomic.Int64 // copied
+	Listed       atomic.Int64 // source keys passed
+	Retries      atomic.Int64
+}
+
+// NewNode returns a node with concurrency requests in flight at most and memory bytes of buffers.
+func NewNode(name string, spool Spool, log *slog.Logger, concurrency int, memory int64) *Node {
+	return &Node{
+		Name: name, Spool: spool, Log: log, Now: time.Now, Jitter: rand.Float64,
+		Slots: semaphore.NewWeighted(int64(concurrency)), Memory: NewMemory(memory),
+	}
+}
+
+// Memory is a byte budget with pooled buffers behind it.
+type Memory struct {
+	sem   *semaphore.Weighted
+	total int64
+	pools [poolClasses]chan []byte
+}
+
+// poolClasses are powers of two from 64 KiB (class 0) to 32 MiB.
+const (
+	poolClasses  = 10
+	smallestPool = 64 << 10
+)
+
+// NewMemory returns a budget of total bytes, at least 8 MiB.
+func NewMemory(total int64) *Memory {
+	m := &Memory{total: max(total, 8<<20)}
+	m.sem = semaphore.NewWeighted(m.total)
+	for i := range m.pools {
+		m.pools[i] = make(chan []byte, max(1, int(m.total/2)/(smallestPool<<i)))
+	}
+	return m
+}
+
+// Total is the budget in bytes.
+func (m *Memory) Total() int64 { return m.total }
+
+// Get waits for n bytes of the budget and returns a buffer of length n; Put gives both back. n is at most Total.
+func (m *Memory) Get(ctx context.Context, n int) ([]byte, error) {
+	class, size := classOf(n)
+	if err := m.sem.Acquire(ctx, int64(size)); err != nil {
+		return nil, err
+	}
+	if class < poolClasses {
+		select {
+		case b := <-m.pools[class]:
+			return b[:n], nil
+		default:
+		}
+	}
+	return make([]byte, n, size), nil
+}
+
+// Put returns a buffer that Get gave.
+func (m *Memory) Put(b []byte) {
+	class, size := classOf(cap(b))
+	m.sem.Release(int64(size))
+	if class < poolClasses {
+		select {
+		case m.pools[class] <- b:
+		default:
+		}
+	}
+}
+
+// classOf returns the pool class of n bytes and its size; beyond the largest class the size is n itself.
+func classOf(n int) (class, size int) {
+	size = smallestPool
+	for class = 0; class < poolClasses; class++ {
+		if n <= size {
+			return class, size
+		}
+		size <<= 1
+	}
+	return poolClasses, n
+}
+
+// fencedReader checks the lease in every Read of a body.
+type fencedReader struct {
+	r     io.Reader
+	lease Lease
+}
+
+func (f fencedReader) Read(p []byte) (int, error) {
+	if err := f.lease.Check(); err != nil {
+		return 0, err
+	}
+	return f.r.Read(p)
+}

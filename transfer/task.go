@@ -1,0 +1,130 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// Kind is what a task does.
+type Kind string
+
+// The kinds of tasks.
+const (
+	Scan   Kind = "scan"
+	Range  Kind = "range"
+	List   Kind = "list"
+	Relist Kind = "relist"
+)
+
+// Job is one job as a node works on it: stores opened, options parsed.
+type Job struct {
+	ID          string
+	Nonce       string // hex
+	Type        string // copy, verify, list
+	Source      store.Source
+	Destination store.Destination // nil for type list
+	SingleKey   *string           // the source is this one object
+	Filter      *Filter
+	Compare     string // default, always, missing, size, mtime, etag, checksum
+	Verify      string // none, size, checksum
+	Metadata    bool   // keep metadata
+	CutObjects  int64
+	CutBytes    int64
+	Pass        uint64
+	PassStart   time.Time     // of this pass, by the source's clock
+	PrevStart   time.Time     // of the previous completed pass, by the source's clock; zero on the first
+	Skew        time.Duration // destination's clock minus source's
+}
+
+// Task is one assignment. Bounds are "" or made by store.Next.
+type Task struct {
+	ID       uint64
+	Epoch    uint64
+	Kind     Kind
+	From     string
+	To       string // "" means no end
+	Segment  Segment
+	Line     int64 // of a List: first line not settled
+	EndLine  int64
+	Retry    bool // its keys were counted as failed before
+	Takeover bool // it was assigned before: what stands at the destination may be ours
+	Uploads  []Upload
+}
+
+// Segment names a blob in the spool.
+type Segment struct {
+	Name  [32]byte // SHA-256 of the content
+	Lines int64
+}
+
+// Upload is a committed multipart upload of a key.
+type Upload struct {
+	Key      string
+	Known    []string  // foreign uploads open when it was planned
+	Planned  time.Time // by the destination's clock
+	ID       string    // "" while only planned
+	Version  string    // source version its parts are of
+	PartSize int64
+}
+
+// Advance is what a task settled in [From, To), or lines [FromLine, ToLine).
+type Advance struct {
+	From, To         string
+	FromLine, ToLine int64
+	Done             bool // the task ends with this
+	Counts           Counts
+	Objects, Bytes   int64  // entries of the task's own source listing in the range
+	Digest           Digest // their digest
+	Classes          map[string]int64
+	Failed, Audit    *Segment
+	Cuts             []Cut
+}
+
+// Counts are differences in objects and bytes, by outcome.
+type Counts struct {
+	Listed, Copied, Skipped, Filtered, Vanished, Changed, Failed, Recovered, Verified, Extra, Deleted int64
+	BytesListed, BytesFound, BytesCopied, BytesSkipped, BytesMoved                                    int64
+}
+
+// Cut is one piece of work found by a scan: a range, or with Segment set a list.
+type Cut struct {
+	From, To string
+	Segment  *Segment
+	Objects  int64
+	Bytes    int64
+	Digest   Digest
+}
+
+// Ledger commits what a task did. An error that wraps ErrFenced means that the task is someone else's now.
+type Ledger interface {
+	// Advance commits; yield asks the task to end here and give its slot back.
+	Advance(ctx context.Context, a Advance) (yield bool, err error)
+	PlanUpload(ctx context.Context, u Upload) error
+	OpenUpload(ctx context.Context, u Upload) error
+	CloseUpload(ctx context.Context, key string) error
+}
+
+// Lease tells whether a task still is this node's.
+type Lease interface {
+	// Check returns an error that wraps ErrFenced once the deadline passed. It is cheap: called in every Read of a body.
+	Check() error
+	// Stopping is closed when the task shall settle what is in flight, advance and return ErrStopped.
+	Stopping() <-chan struct{}
+}
+
+// Spool keeps immutable segments.
+type Spool interface {
+	// Put stores data (at most 4 MiB, already compressed) durably and returns its name, the SHA-256 of it.
+	Put(ctx context.Context, data []byte) ([32]byte, error)
+	// Get returns a segment and checks it against its name.
+	Get(ctx context.Context, name [32]byte) ([]byte, error)
+}
+
+// What ends a task besides success and errors of the stores.
+var (
+	ErrFenced  = errors.New("the lease is lost")
+	ErrStopped = errors.New("stopped on request")
+)
