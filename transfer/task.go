@@ -128,3 +128,15 @@ var (
 	ErrFenced  = errors.New("the lease is lost")
 	ErrStopped = errors.New("stopped on request")
 )
+
+// JobError ends a task because no task of its job can go on: the destination is full or refuses every write.
+type JobError struct {
+	Class store.Class
+	Err   error
+}
+
+// Error gives the cause.
+func (e *JobError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *JobError) Unwrap() error { return e.Err }
