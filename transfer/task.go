@@ -105,6 +105,9 @@ type Ledger interface {
 	PlanUpload(ctx context.Context, u Upload) error
 	OpenUpload(ctx context.Context, u Upload) error
 	CloseUpload(ctx context.Context, key string) error
+	// Progress tells what the task did since its last Advance and has not settled: absolute, replaced by the next call
+	// and by an Advance. It is cheap and never blocks; call it as often as there is news.
+	Progress(c Counts)
 }
 
 // Lease tells whether a task still is this node's.
