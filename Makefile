@@ -1,0 +1,75 @@
+# Everything that is built, run or measured here goes through these targets; `make help` lists them.
+
+export GOTOOLCHAIN := auto
+export PATH := $(CURDIR)/bin/tools:$(PATH)
+
+SHELL   := bash
+VERSION := $(or $(shell git describe --tags --match 'v*' --dirty 2>/dev/null | sed 's/^v//'),0.1.0)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BIN     := bin/brigade
+TOOLS   := bin/tools
+
+# A tool is rebuilt only when the file that pins its version changes.
+tool_build = CGO_ENABLED=0 go -C $(1) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$(TOOLS)/ $(2)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint bench figures tools clean go-check cross
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+go-check:
+	@test/setup.sh go
+
+build: go-check ## build bin/brigade, a static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags='$(LDFLAGS)' -o $(BIN) ./cmd/brigade
+
+demo: build ## copy Go's standard library with verification into ./demo-out and compare
+	@test/demo/demo.sh $(BIN)
+
+test: go-check ## run all tests under the race detector, in about ten minutes
+	@test/setup.sh test
+	@$(MAKE) --no-print-directory $(TOOLS)/versitygw
+	CGO_ENABLED=1 go test -race -p 2 -timeout 20m ./...
+
+lint: go-check $(TOOLS)/golangci-lint cross ## check format, vet, linters, go.mod, and that other platforms build
+	@bad=$$(git ls-files '*.go' | xargs -r gofmt -l); test -z "$$bad" || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
+	go vet ./...
+	$(TOOLS)/golangci-lint run ./...
+	go mod tidy -diff
+
+cross: go-check
+	@for p in linux/arm64 windows/amd64 darwin/arm64; do \
+	  echo "build $$p"; \
+	  CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} go build -o /dev/null ./cmd/brigade || exit 1; \
+	done
+
+bench: build $(TOOLS)/rclone ## measure against rclone on the same work; table, and JSON in test/bench/RESULTS.json
+	CGO_ENABLED=0 go build -trimpath -o bin/sink ./test/sink/cmd
+	CGO_ENABLED=0 go build -trimpath -o bin/bench ./test/bench
+	bin/bench -brigade $(BIN) -rclone $(TOOLS)/rclone -sink bin/sink -out test/bench/RESULTS.json
+
+figures: build $(TOOLS)/versitygw ## measure every promise on the release binary; table, and JSON in figures/figures.json
+	CGO_ENABLED=0 go build -trimpath -o bin/sink ./test/sink/cmd
+	CGO_ENABLED=0 go test -c -o bin/e2e.test ./test/e2e
+	cd test/e2e && BRIGADE_FIGURES=1 BRIGADE_BIN=$(CURDIR)/$(BIN) ../../bin/e2e.test -test.run '^TestFigure' -test.v -test.timeout 3h
+
+tools: go-check $(TOOLS)/versitygw $(TOOLS)/golangci-lint $(TOOLS)/rclone ## build the pinned tools that tests, lint and bench use
+
+$(TOOLS)/versitygw: test/tools/go.mod test/tools/go.sum
+	@echo "building versitygw, the S3 server of the tests (once; a minute or two)"
+	@$(call tool_build,test/tools,github.com/versity/versitygw/cmd/versitygw)
+	@touch $@
+
+$(TOOLS)/golangci-lint: test/tools/lint/go.mod test/tools/lint/go.sum
+	@echo "building golangci-lint (once; two or three minutes)"
+	@$(call tool_build,test/tools/lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
+	@touch $@
+
+$(TOOLS)/rclone: test/tools/rclone/go.mod test/tools/rclone/go.sum
+	@echo "building rclone, to measure against (once; two or three minutes)"
+	@$(call tool_build,test/tools/rclone,github.com/rclone/rclone)
+	@touch $@
+
+clean: ## remove what the other targets made
+	rm -rf bin demo-out figures

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Checks what a target of the Makefile needs and says in one line what is missing.
+#   setup.sh go     Go itself
+#   setup.sh test   a C compiler, installed from Debian's packages with CI=true or APT=1 as root
+set -euo pipefail
+
+die() { echo "brigade: $*" >&2; exit 1; }
+
+check_go() {
+  command -v go >/dev/null || die "Go is not installed: get 1.21 or newer from https://go.dev/dl (newer toolchains are fetched by themselves)"
+  # Not "go env", which older releases refuse inside a module that asks for a newer Go.
+  local version major minor
+  version=$(GOTOOLCHAIN=local go version | awk '{print $3}')
+  [[ $version =~ ^go([0-9]+)\.([0-9]+) ]] || return 0 # a development build
+  major=${BASH_REMATCH[1]} minor=${BASH_REMATCH[2]}
+  if ((major == 1 && minor < 21)); then
+    die "$version is too old: get 1.21 or newer from https://go.dev/dl (newer toolchains are fetched by themselves)"
+  fi
+}
+
+may_install() { [[ ${CI:-} == true || ${APT:-} == 1 ]] && [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; }
+
+check_compiler() {
+  local cc
+  cc=$(go env CC)
+  command -v "${cc%% *}" >/dev/null && return 0
+  may_install || die "no C compiler, which the race detector needs: install one (Debian: apt-get install gcc libc6-dev), or run as root with APT=1"
+  echo "installing gcc"
+  apt-get update -qq >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null
+}
+
+case ${1:-} in
+  go) check_go ;;
+  test)
+    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw (an S3 server, built here from its pinned version)"
+    check_go
+    check_compiler
+    ;;
+  *) die "usage: setup.sh go|test" ;;
+esac
