@@ -88,6 +88,20 @@ type Ranged interface {
 	Abort() error
 }
 
+// SumChooser is a Destination that tells which sums of what it is sent its answers can be compared with.
+type SumChooser interface {
+	// WantSums tells whether the store reports the MD5 and the CRC64NVME of what it received. Either one proves the
+	// arrival; both may be true, and both may be false. It learns from answers, so ask before each object or part.
+	WantSums() (md5, crc64 bool)
+}
+
+// Single is a Source whose location may name one object instead of a folder.
+type Single interface {
+	// Single tells whether the location names one existing object. When ok, the store is rooted at that object's
+	// folder from then on, and key is the object's name in it. It is called before all other methods, at most once.
+	Single(ctx context.Context) (key string, ok bool, err error)
+}
+
 // TempCleaner is a Destination that keeps temporary files beside its objects.
 type TempCleaner interface {
 	// RemoveTemp removes temporary files of this job's nonce and this task that a dead owner left in the directories
@@ -182,6 +196,11 @@ type Object struct {
 	Meta    *Metadata // nil when not known
 	Target  string    // of a KindSymlink
 	Reason  string    // of a KindSkipped, such as "socket"
+	// Err is set on an entry that the listing knows of but could not read, such as a directory without permission: it
+	// counts as a failed object and the listing goes on. Its Kind is KindSkipped.
+	Err error
+	// Written is when the destination stored the object, where ModTime does not tell (a file's ctime); zero if unknown.
+	Written time.Time
 }
 
 // Metadata is what travels with an object besides its bytes.
