@@ -19,11 +19,31 @@ type Node struct {
 	Now   func() time.Time
 	// Jitter returns a number in [0,1), for back-off.
 	Jitter func() float64
+	// Sleep waits between attempts; it returns early with an error when ctx is done.
+	Sleep func(ctx context.Context, d time.Duration) error
 	// Slots bounds the objects and parts in flight, and so the requests in flight on either side.
 	Slots *semaphore.Weighted
 	// Memory bounds the bytes that all buffers hold together.
 	Memory *Memory
 	Meter  Meter
+	Tuning Tuning
+}
+
+// Tuning holds the sizes, in bytes, at which one way of copying an object gives way to another.
+type Tuning struct {
+	BufferedMax  int64 // objects up to this size are read into memory whole
+	MultipartMin int64 // objects from this size on go in parts
+	PartSize     int64 // smallest part that is chosen freely
+	PartUnit     int64 // part sizes are rounded up to a multiple of this
+	PartMin      int64 // a source's own part size is taken over from here
+	PartMax      int64 // to here, so that multipart ETags agree on both sides
+	StreamBuffer int   // read from the source at a time
+}
+
+// DefaultTuning returns the sizes used in production.
+func DefaultTuning() Tuning {
+	return Tuning{BufferedMax: 4 << 20, MultipartMin: 64 << 20, PartSize: 16 << 20, PartUnit: 1 << 20,
+		PartMin: 5 << 20, PartMax: 256 << 20, StreamBuffer: 256 << 10}
 }
 
 // Meter counts live, unlike a job's counters: attempts that fail count too, nothing is ever taken back.
@@ -38,7 +58,7 @@ type Meter struct {
 // NewNode returns a node with concurrency requests in flight at most and memory bytes of buffers.
 func NewNode(name string, spool Spool, log *slog.Logger, concurrency int, memory int64) *Node {
 	return &Node{
-		Name: name, Spool: spool, Log: log, Now: time.Now, Jitter: rand.Float64,
+		Name: name, Spool: spool, Log: log, Now: time.Now, Jitter: rand.Float64, Sleep: sleep, Tuning: DefaultTuning(),
 		Slots: semaphore.NewWeighted(int64(concurrency)), Memory: NewMemory(memory),
 	}
 }

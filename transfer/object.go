@@ -31,4 +31,6 @@ type Result struct {
 	How           string // put, stream, multipart, ranged, server-side
 	Parts         int
 	Attempts      int
+	// Found: a write was refused because the destination held an equal object by then; nothing was written.
+	Found bool
 }

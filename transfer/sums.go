@@ -1,0 +1,224 @@
+package transfer
+
+import (
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"hash/crc32"
+
+	"github.com/minio/crc64nvme"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// wanted names the sums that something can be compared with; no other is computed.
+type wanted struct{ md5, crc64, crc32c, sha256 bool }
+
+// none tells that nothing is computed.
+func (w wanted) none() bool { return w == wanted{} }
+
+// wantedSums chooses the sums of one object: those that the destination reports, and one that the source has told. When
+// neither side tells any, CRC64NVME is taken for the record, because it is the cheapest.
+func wantedSums(job *Job, src store.Checksums) wanted {
+	if job.Verify == "none" || job.Verify == "size" {
+		return wanted{}
+	}
+	var w wanted
+	if !job.Destination.Abilities().HashedBeforeWrite {
+		w.md5 = true
+		if c, ok := job.Destination.(store.SumChooser); ok {
+			w.md5, w.crc64 = c.WantSums()
+		}
+	}
+	covered := w.md5 && src.MD5 != "" || w.crc64 && src.CRC64NVME != ""
+	switch {
+	case covered:
+	case src.CRC64NVME != "":
+		w.crc64 = true
+	case src.CRC32C != "":
+		w.crc32c = true
+	case src.MD5 != "":
+		w.md5 = true
+	case src.SHA256 != "":
+		w.sha256 = true
+	}
+	if w.none() {
+		w.crc64 = true
+	}
+	return w
+}
+
+// wantedOfParts chooses the sums of the parts of one object: of the source's sums only those can be used that are put
+// together from parts.
+func wantedOfParts(job *Job, src store.Checksums, sameParts bool) wanted {
+	combinable := store.Checksums{CRC64NVME: src.CRC64NVME, CRC32C: src.CRC32C}
+	w := wantedSums(job, combinable)
+	if !w.none() && sameParts {
+		w.md5 = true
+		if job.Destination.Abilities().HashedBeforeWrite && combinable.IsZero() {
+			w.crc64 = false // chosen only because nothing could be compared
+		}
+	}
+	return w
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// hasher computes the wanted sums of what is written to it.
+type hasher struct {
+	want   wanted
+	size   int64
+	md5    hash.Hash
+	sha256 hash.Hash
+	crc64  uint64
+	crc32c uint32
+}
+
+func newHasher(w wanted) *hasher {
+	h := &hasher{want: w}
+	if w.md5 {
+		h.md5 = md5.New()
+	}
+	if w.sha256 {
+		h.sha256 = sha256.New()
+	}
+	return h
+}
+
+// add takes the next bytes.
+func (h *hasher) add(p []byte) {
+	h.size += int64(len(p))
+	if h.md5 != nil {
+		h.md5.Write(p)
+	}
+	if h.sha256 != nil {
+		h.sha256.Write(p)
+	}
+	if h.want.crc64 {
+		h.crc64 = crc64nvme.Update(h.crc64, p)
+	}
+	if h.want.crc32c {
+		h.crc32c = crc32.Update(h.crc32c, castagnoli, p)
+	}
+}
+
+// sums returns the sums of all bytes so far.
+func (h *hasher) sums() store.Checksums {
+	var s store.Checksums
+	if h.md5 != nil {
+		s.MD5 = string(h.md5.Sum(nil))
+	}
+	if h.sha256 != nil {
+		s.SHA256 = string(h.sha256.Sum(nil))
+	}
+	if h.want.crc64 {
+		s.CRC64NVME = crc64Text(h.crc64)
+	}
+	if h.want.crc32c {
+		s.CRC32C = crc32Text(h.crc32c)
+	}
+	return s
+}
+
+// sumsOf computes the wanted sums of bytes in memory.
+func sumsOf(w wanted, p []byte) store.Checksums {
+	var s store.Checksums
+	if w.md5 {
+		sum := md5.Sum(p)
+		s.MD5 = string(sum[:])
+	}
+	if w.sha256 {
+		sum := sha256.Sum256(p)
+		s.SHA256 = string(sum[:])
+	}
+	if w.crc64 {
+		s.CRC64NVME = crc64Text(crc64nvme.Checksum(p))
+	}
+	if w.crc32c {
+		s.CRC32C = crc32Text(crc32.Checksum(p, castagnoli))
+	}
+	return s
+}
+
+func crc64Text(v uint64) string { return string(binary.BigEndian.AppendUint64(nil, v)) }
+
+func crc32Text(v uint32) string { return string(binary.BigEndian.AppendUint32(nil, v)) }
+
+// combineParts computes what is known of a whole from what is known of all its parts, in order: the CRCs of the
+// content and the multipart ETag. A sum that one part lacks is unknown of the whole.
+func combineParts(parts []store.Part) store.Checksums {
+	var crc64 uint64
+	var crc32c uint32
+	has64, has32, hasMD5 := len(parts) > 0, len(parts) > 0, len(parts) > 0
+	list := make([]byte, 0, len(parts)*md5.Size)
+	for _, p := range parts {
+		if has64 = has64 && len(p.Sums.CRC64NVME) == 8; has64 {
+			crc64 = combineCRC64(crc64, binary.BigEndian.Uint64([]byte(p.Sums.CRC64NVME)), p.Size)
+		}
+		if has32 = has32 && len(p.Sums.CRC32C) == 4; has32 {
+			crc32c = combineCRC32C(crc32c, binary.BigEndian.Uint32([]byte(p.Sums.CRC32C)), p.Size)
+		}
+		hasMD5 = hasMD5 && len(p.Sums.MD5) == md5.Size
+		list = append(list, p.Sums.MD5...)
+	}
+	var s store.Checksums
+	if has64 {
+		s.CRC64NVME = crc64Text(crc64)
+	}
+	if has32 {
+		s.CRC32C = crc32Text(crc32c)
+	}
+	if hasMD5 {
+		sum := md5.Sum(list)
+		s.PartsMD5 = fmt.Sprintf("%s-%d", hex.EncodeToString(sum[:]), len(parts))
+	}
+	return s
+}
+
+// The polynomials, bit-reversed: the highest bit is the coefficient of x^0.
+const (
+	polyCRC64  = 0x9a6c9329ac4bc9b5
+	polyCRC32C = 0x82f63b78
+)
+
+// combineCRC64 returns the CRC64NVME of a followed by b, where b has size bytes.
+func combineCRC64(a, b uint64, size int64) uint64 {
+	return multiply(a, shift(size, 1<<63, polyCRC64), 1<<63, polyCRC64) ^ b
+}
+
+// combineCRC32C returns the CRC32C of a followed by b, where b has size bytes.
+func combineCRC32C(a, b uint32, size int64) uint32 {
+	return uint32(multiply(uint64(a), shift(size, 1<<31, polyCRC32C), 1<<31, polyCRC32C)) ^ b
+}
+
+// shift returns x^(8 size) modulo the polynomial: multiplying a CRC by it is the same as size zero bytes behind its
+// content. one is the polynomial 1.
+func shift(size int64, one, poly uint64) uint64 {
+	power := one
+	for square := one >> 8; size > 0; size >>= 1 {
+		if size&1 == 1 {
+			power = multiply(power, square, one, poly)
+		}
+		square = multiply(square, square, one, poly)
+	}
+	return power
+}
+
+// multiply returns a times b modulo the polynomial, over GF(2).
+func multiply(a, b, one, poly uint64) uint64 {
+	var product uint64
+	for bit := one; bit != 0 && a&(bit|(bit-1)) != 0; bit >>= 1 {
+		if a&bit != 0 {
+			product ^= b
+		}
+		if b&1 == 1 {
+			b = b>>1 ^ poly
+		} else {
+			b >>= 1
+		}
+	}
+	return product
+}
