@@ -1,0 +1,255 @@
+package conf
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// maxPatterns bounds all patterns of one filter list together, in bytes: they travel in one log entry.
+const maxPatterns = 16 << 10
+
+// key is one key of the format.
+type key struct {
+	path  string
+	set   func(*Job, value) *problem // nil: a mapping
+	later bool                       // part of the format, not built yet
+}
+
+// keys lists the format, parents before children.
+func keys() []key {
+	all := []key{
+		{path: "id", set: setID},
+		{path: "type", set: func(j *Job, v value) (bad *problem) {
+			j.Type, bad = v.oneOf([]string{"copy", "verify", "list"})
+			return bad
+		}},
+	}
+	all = append(all, sideKeys("source", func(j *Job) *Side { return &j.Source })...)
+	all = append(all, sideKeys("destination", func(j *Job) *Side { return &j.Destination })...)
+	all = append(all, filterKeys()...)
+	return append(all, []key{
+		{path: "compare", set: func(j *Job, v value) (bad *problem) {
+			j.Compare, bad = v.oneOf([]string{"default", "always", "missing", "size", "mtime", "etag", "checksum"})
+			return bad
+		}},
+		{path: "verify", set: func(j *Job, v value) (bad *problem) {
+			j.Verify, bad = v.oneOf([]string{"none", "size", "checksum"}, "reread", "sample")
+			return bad
+		}},
+		{path: "task"},
+		{path: "task.objects", set: func(j *Job, v value) (bad *problem) {
+			j.Task.Objects, bad = v.count(1, 10_000_000)
+			return bad
+		}},
+		{path: "task.bytes", set: func(j *Job, v value) (bad *problem) {
+			j.Task.Bytes, bad = v.size(1)
+			return bad
+		}},
+		{path: "preserve"},
+		{path: "preserve.metadata", set: func(j *Job, v value) (bad *problem) {
+			j.Preserve.Metadata, bad = v.boolean()
+			return bad
+		}},
+		{path: "preserve.tags", set: onlyDefault("false")},
+		{path: "preserve.acl", set: onlyDefault("false")},
+		{path: "preserve.storage_class", set: onlyDefault("keep")},
+		{path: "max_failures", set: func(j *Job, v value) (bad *problem) {
+			j.MaxFailures, bad = v.count(1, 1<<53)
+			return bad
+		}},
+		{path: "schedule", later: true}, {path: "schedule.every", later: true},
+		{path: "delete", later: true}, {path: "delete.mode", later: true}, {path: "delete.max", later: true},
+		{path: "limits", later: true}, {path: "limits.bandwidth", later: true}, {path: "limits.requests", later: true},
+		{path: "notify", later: true}, {path: "notify.mail", later: true},
+		{path: "priority", later: true},
+	}...)
+}
+
+func sideKeys(name string, side func(*Job) *Side) []key {
+	secret := func(field string, at func(*Side) *Secret) key {
+		return key{path: name + "." + field, set: func(j *Job, v value) *problem { return setSecret(at(side(j)), v) }}
+	}
+	return []key{
+		{path: name},
+		{path: name + ".url", set: func(j *Job, v value) (bad *problem) {
+			side(j).URL, bad = v.scalar("a store URL such as s3://bucket/prefix, or a path")
+			return bad
+		}},
+		secret("access_key", func(s *Side) *Secret { return &s.AccessKey }),
+		secret("secret_key", func(s *Side) *Secret { return &s.SecretKey }),
+		secret("session_token", func(s *Side) *Secret { return &s.SessionToken }),
+	}
+}
+
+func filterKeys() []key {
+	return []key{
+		{path: "filter"},
+		{path: "filter.include", set: func(j *Job, v value) *problem { return setPatterns(&j.Filter.Include, v) }},
+		{path: "filter.exclude", set: func(j *Job, v value) *problem { return setPatterns(&j.Filter.Exclude, v) }},
+		{path: "filter.since", set: func(j *Job, v value) (bad *problem) {
+			j.Filter.Since, bad = v.time()
+			return bad
+		}},
+		{path: "filter.min_size", set: func(j *Job, v value) (bad *problem) {
+			j.Filter.MinSize, bad = v.size(0)
+			return bad
+		}},
+		{path: "filter.keys_from", later: true},
+	}
+}
+
+// ValidID tells whether an ID keeps the rule: 1 to 128 of a-z A-Z 0-9 . _ -. "." and ".." would name no directory.
+func ValidID(id string) bool {
+	return regexp.MustCompile(`^[a-zA-Z0-9._-]{1,128}$`).MatchString(id) && id != "." && id != ".."
+}
+
+func setID(j *Job, v value) *problem {
+	const allowed = "1 to 128 characters of a-z A-Z 0-9 . _ -"
+	text, bad := v.scalar(allowed)
+	if bad != nil {
+		return bad
+	}
+	if !ValidID(text) {
+		return &problem{fmt.Sprintf("%q is not an ID", text), allowed}
+	}
+	j.ID = text
+	return nil
+}
+
+func setSecret(s *Secret, v value) *problem {
+	const allowed = "the value itself, env:NAME or file:PATH"
+	text, bad := v.scalar(allowed)
+	if bad != nil {
+		return bad
+	}
+	got := Secret{ref: text}
+	switch {
+	case text == "env:" || text == "file:":
+		return &problem{"names nothing after " + text, allowed}
+	case v.flag && !got.reference():
+		return &problem{"a secret does not belong on the command line, where every user can read it", "env:NAME or file:PATH"}
+	}
+	*s = got
+	return nil
+}
+
+func setPatterns(to *[]string, v value) *problem {
+	const allowed = `patterns such as "*.jpg", "2024/**", "{a,b}/*.txt"`
+	patterns, bad := v.patterns()
+	if bad != nil {
+		return bad
+	}
+	total := 0
+	for _, p := range patterns {
+		if p == "" || !doublestar.ValidatePattern(p) {
+			return &problem{fmt.Sprintf("malformed pattern %q", p), allowed}
+		}
+		total += len(p)
+	}
+	if total > maxPatterns {
+		return &problem{"the patterns are too long", fmt.Sprintf("%d bytes together", maxPatterns)}
+	}
+	*to = patterns
+	return nil
+}
+
+// onlyDefault accepts a key of the format that is not built yet as long as it asks for nothing.
+func onlyDefault(word string) func(*Job, value) *problem {
+	return func(_ *Job, v value) *problem {
+		text, bad := v.scalar(word)
+		if bad != nil {
+			return bad
+		}
+		if !strings.EqualFold(text, word) {
+			return &problem{fmt.Sprintf("%q is %s", text, unsupported), word}
+		}
+		return nil
+	}
+}
+
+// apply sets all fields of a mapping.
+func (j *Job) apply(parent string, m value) error {
+	seen := map[string]bool{}
+	for _, f := range m.fields {
+		path := f.name
+		if parent != "" {
+			path = parent + "." + f.name
+		}
+		if seen[path] {
+			return f.at.fail(path, &problem{"is given twice", ""})
+		}
+		seen[path] = true
+		if err := j.set(path, f.at, f.val); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// set gives one key its value; a mapping's value sets the keys in it.
+func (j *Job) set(path string, at position, v value) error {
+	all := keys()
+	i := slices.IndexFunc(all, func(k key) bool { return k.path == path })
+	switch {
+	case i < 0:
+		return at.fail(path, unknownKey(path, all))
+	case all[i].later:
+		return at.fail(path, &problem{"is " + unsupported, ""})
+	case all[i].set != nil:
+		if bad := all[i].set(j, v); bad != nil {
+			return at.fail(path, bad)
+		}
+		j.written[path] = at
+		return nil
+	case v.kind == null:
+		return nil
+	case v.kind != mapping:
+		return at.fail(path, &problem{"is " + v.kind.String() + ", a mapping is wanted", strings.Join(children(path, all), ", ")})
+	}
+	return j.apply(path, v)
+}
+
+// children lists the names of the keys in a mapping that this version knows.
+func children(parent string, all []key) []string {
+	var names []string
+	for _, k := range all {
+		dir, name, nested := cutLast(k.path)
+		if !k.later && (nested && dir == parent || !nested && parent == "") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func cutLast(path string) (dir, name string, nested bool) {
+	i := strings.LastIndexByte(path, '.')
+	if i < 0 {
+		return "", path, false
+	}
+	return path[:i], path[i+1:], true
+}
+
+// unknownKey suggests the nearest key of the same mapping, else a key of that name elsewhere.
+func unknownKey(path string, all []key) *problem {
+	dir, name, _ := cutLast(path)
+	siblings := children(dir, all)
+	hint := didYouMean(name, siblings)
+	if hint == "" {
+		var paths, names []string
+		for _, k := range all {
+			_, last, _ := cutLast(k.path)
+			if last == name {
+				paths = append(paths, k.path)
+			}
+			names = append(names, k.path)
+		}
+		if hint = didYouMean(path, names); len(paths) > 0 {
+			hint = fmt.Sprintf(", did you mean %q?", paths[0])
+		}
+	}
+	return &problem{"unknown key" + hint, strings.Join(siblings, ", ")}
+}
