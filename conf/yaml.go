@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -22,13 +23,9 @@ func readYAML(name string, data []byte) (value, error) {
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return value{}, top.fail("", &problem{"is not text in UTF-8", "a job file in YAML"})
 	}
-	tokens := lexer.Tokenize(string(data))
-	if err := checkDepth(name, tokens); err != nil {
-		return value{}, err
-	}
-	file, err := parser.Parse(tokens, 0)
+	file, err := parse(name, data)
 	if err != nil {
-		return value{}, syntaxError(name, err)
+		return value{}, err
 	}
 	var body ast.Node
 	for _, doc := range file.Docs {
@@ -51,6 +48,23 @@ func readYAML(name string, data []byte) (value, error) {
 		return value{}, v.at.fail("", &problem{"the file is " + v.kind.String() + ", not a mapping", "key: value lines"})
 	}
 	return v, nil
+}
+
+// parse turns text into nodes. The parser panics on some malformed input; to the user that is malformed input, too.
+func parse(name string, data []byte) (file *ast.File, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			file, err = nil, syntaxError(name, fmt.Errorf("%v", r))
+		}
+	}()
+	tokens := lexer.Tokenize(string(data))
+	if err := checkDepth(name, tokens); err != nil {
+		return nil, err
+	}
+	if file, err = parser.Parse(tokens, 0); err != nil {
+		return nil, syntaxError(name, err)
+	}
+	return file, nil
 }
 
 // checkDepth refuses deep nesting before the parser recurses into it.
@@ -77,14 +91,18 @@ func checkDepth(name string, tokens token.Tokens) error {
 }
 
 func syntaxError(name string, err error) error {
+	at := position{origin: name, line: 1, column: 1}
 	var e yaml.Error
-	if !errors.As(err, &e) || e.GetToken() == nil {
-		return position{origin: name, line: 1, column: 1}.fail("", &problem{"is not YAML: " + err.Error(), ""})
+	if !errors.As(err, &e) {
+		return at.fail("", &problem{"is not YAML: " + oneLine(err.Error()), ""})
 	}
-	p := e.GetToken().Position
-	at := position{origin: name, line: p.Line, column: p.Column}
-	return at.fail("", &problem{"is not YAML: " + e.GetMessage(), ""})
+	if e.GetToken() != nil { // without one, the error's own text cannot be asked for
+		at.line, at.column = e.GetToken().Position.Line, e.GetToken().Position.Column
+	}
+	return at.fail("", &problem{"is not YAML: " + oneLine(e.GetMessage()), ""})
 }
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func positionOf(name string, n ast.Node) position {
 	if m, ok := n.(*ast.MappingNode); ok && len(m.Values) > 0 && !m.IsFlowStyle {
