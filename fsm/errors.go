@@ -15,3 +15,9 @@ var (
 	ErrUnfinished = errors.New("tasks are outstanding")
 	ErrInvalid    = errors.New("invalid command")
 )
+
+// What encoding and decoding refuse.
+var (
+	ErrTooLarge      = errors.New("encoded command too large")
+	ErrUnknownFormat = errors.New("unknown format")
+)

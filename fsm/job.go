@@ -42,11 +42,13 @@ type Job struct {
 	TasksLost  int64  `json:"tasks_failed,omitempty"` // tasks given up in this pass; their ranges stand in LostRanges
 
 	Counts     Counts           `json:"counts"`
-	Classes    map[string]int64 `json:"classes,omitempty"` // failed objects by error class
-	Failed     []Segment        `json:"failed,omitempty"`  // segments of failed keys
-	Audit      []Segment        `json:"audit,omitempty"`   // segments of audit records; at most MaxSegments, then a manifest takes their place
-	LostRanges []LostRange      `json:"lost_ranges,omitempty"`
-	Cuts       map[uint64]*Cut  `json:"cuts,omitempty"` // cuts that have tasks outstanding
+	Classes    map[string]int64 `json:"classes,omitempty"`     // failed objects by error class
+	Failed     []Segment        `json:"failed,omitempty"`      // segments of failed keys
+	Audit      []Segment        `json:"audit,omitempty"`       // segments of audit records; at most MaxSegments, then a manifest takes their place
+	LostRanges []LostRange      `json:"lost_ranges,omitempty"` // at most MaxLostRanges; TasksLost goes on counting
+
+	Tolerated int64 `json:"tolerated,omitempty"` // failed objects that ContinueJob accepted: the limits start counting from here
+	Retried   int64 `json:"retried,omitempty"`   // time of the last RetryJob, to recognise a repeat
 }
 
 // JobLimits are the parts of a job's description that Apply itself needs.
@@ -57,6 +59,9 @@ type JobLimits struct {
 
 // MaxSegments bounds Job.Audit and Job.Failed: past it the leader writes a manifest segment and proposes FoldSegments.
 const MaxSegments = 256
+
+// MaxLostRanges bounds Job.LostRanges.
+const MaxLostRanges = 1000
 
 // Counts are objects and bytes by final outcome. In a command they are differences, in a job sums.
 // Found = Copied + Skipped + Filtered + Vanished + Changed + Failed; the others are no summands.
@@ -109,15 +114,18 @@ type LostRange struct {
 	Reason string `json:"reason"`
 }
 
-// Cut is what a scan saw in a range that it handed out: what copying that range must account for.
+// Cut is what a scan saw in a range that it handed out: what copying that range must account for. The state keeps it
+// beside its job, under the ID of the first task made of it, while tasks or lost ranges of it are outstanding. Cuts
+// made as lists have none: their task works through given lines and lists nothing.
 type Cut struct {
 	Objects int64  `json:"o"`
 	Bytes   int64  `json:"b"`
-	Digest  []byte `json:"d,omitempty"` // 16 bytes, sum mod 2^128; nil for list cuts
+	Digest  []byte `json:"d,omitempty"` // 16 bytes, sum mod 2^128; nil for zero
 	From    []byte `json:"f,omitempty"`
 	To      []byte `json:"t,omitempty"` // nil: no end
 
 	Tasks          int    `json:"n"`            // tasks outstanding
+	Lost           int    `json:"x,omitempty"`  // tasks given up that stand in Job.LostRanges
 	SettledObjects int64  `json:"so,omitempty"` // of the listings of the tasks that ended
 	SettledBytes   int64  `json:"sb,omitempty"`
 	SettledDigest  []byte `json:"sd,omitempty"`

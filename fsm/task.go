@@ -21,7 +21,7 @@ type Task struct {
 	Segment *Segment  `json:"segment,omitempty"`  // of a ListTask
 	Line    int64     `json:"line,omitempty"`     // of a ListTask: lines settled
 	EndLine int64     `json:"end_line,omitempty"` // of a ListTask
-	Cut     uint64    `json:"cut,omitempty"`      // key in Job.Cuts, 0 for scans and retries
+	Cut     uint64    `json:"cut,omitempty"`      // the Cut that it belongs to; 0 for scans, lists and retries
 	Retry   bool      `json:"retry,omitempty"`    // its keys were counted as failed before
 	Uploads []*Upload `json:"uploads,omitempty"`  // multipart uploads planned or open, ordered by key
 

@@ -1,0 +1,47 @@
+package fsm
+
+import (
+	"fmt"
+)
+
+// apply changes the state by one command, or refuses it with one of the sentinels and changes nothing.
+func (s *State) apply(c Command) error {
+	switch c := c.(type) {
+	case SubmitJob:
+		return s.submitJob(c)
+	case StartPass:
+		return s.startPass(c)
+	case FinishPass:
+		return s.finishPass(c)
+	case PauseJob:
+		return s.pauseJob(c)
+	case ContinueJob:
+		return s.continueJob(c)
+	case CancelJob:
+		return s.cancelJob(c)
+	case RetryJob:
+		return s.retryJob(c)
+	case RemoveJob:
+		return s.removeJob(c)
+	case FoldSegments:
+		return s.foldSegments(c)
+	case AssignTasks:
+		return s.assignTasks(c)
+	case ReleaseTasks:
+		return s.releaseTasks(c)
+	case AdvanceTask:
+		return s.advanceTask(c)
+	case FailTask:
+		return s.failTask(c)
+	case SplitTask:
+		return s.splitTask(c)
+	case PlanUpload:
+		return s.planUpload(c)
+	case OpenUpload:
+		return s.openUpload(c)
+	case CloseUpload:
+		return s.closeUpload(c)
+	default:
+		panic(fmt.Sprintf("command %T is decoded but not applied", c))
+	}
+}

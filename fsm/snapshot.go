@@ -1,0 +1,168 @@
+package fsm
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// A snapshot is a byte of FormatVersion and lines of JSON: the header, then jobs, cuts and tasks in order of their IDs.
+
+type snapshotHeader struct {
+	Index    uint64 `json:"index"`
+	LastTask uint64 `json:"last_task"`
+	Jobs     int    `json:"jobs"`
+	Cuts     int    `json:"cuts"`
+	Tasks    int    `json:"tasks"`
+}
+
+type savedCut struct {
+	Job string `json:"job"`
+	ID  uint64 `json:"id"`
+	Cut *Cut   `json:"cut"`
+}
+
+// snapshot holds pointers to values that never change. Collecting them is all that Apply has to wait for.
+type snapshot struct {
+	index, lastTask uint64
+	jobs            []*Job
+	cuts            []savedCut
+	tasks           []*Task
+}
+
+func (s *State) snapshot() *snapshot {
+	n := &snapshot{index: s.index, lastTask: s.lastTask, jobs: make([]*Job, 0, len(s.jobs)), tasks: make([]*Task, 0, len(s.tasks))}
+	for _, j := range s.jobs {
+		n.jobs = append(n.jobs, j)
+	}
+	for job, cuts := range s.cuts {
+		n.cuts = slices.Grow(n.cuts, len(cuts))
+		for id, c := range cuts {
+			n.cuts = append(n.cuts, savedCut{job, id, c})
+		}
+	}
+	for _, t := range s.tasks {
+		n.tasks = append(n.tasks, t)
+	}
+	return n
+}
+
+// write encodes the snapshot in the one order that all nodes agree on.
+func (n *snapshot) write(w io.Writer) error {
+	slices.SortFunc(n.jobs, func(a, b *Job) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(n.cuts, func(a, b savedCut) int { return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(n.tasks, func(a, b *Task) int { return cmp.Compare(a.ID, b.ID) })
+
+	buf := bufio.NewWriterSize(w, 64<<10)
+	buf.WriteByte(FormatVersion) // a bufio.Writer keeps its first error for Flush
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(snapshotHeader{n.index, n.lastTask, len(n.jobs), len(n.cuts), len(n.tasks)}); err != nil {
+		return fmt.Errorf("write snapshot: %w", err)
+	}
+	if err := encodeAll(enc, n.jobs); err != nil {
+		return err
+	}
+	if err := encodeAll(enc, n.cuts); err != nil {
+		return err
+	}
+	if err := encodeAll(enc, n.tasks); err != nil {
+		return err
+	}
+	if err := buf.Flush(); err != nil {
+		return fmt.Errorf("write snapshot: %w", err)
+	}
+	return nil
+}
+
+func encodeAll[T any](enc *json.Encoder, values []T) error {
+	for _, v := range values {
+		if err := enc.Encode(v); err != nil {
+			return fmt.Errorf("write snapshot: %w", err)
+		}
+	}
+	return nil
+}
+
+// readSnapshot is the reverse of write, and rebuilds what is derived.
+func readSnapshot(r io.Reader) (*State, error) {
+	buf := bufio.NewReaderSize(r, 64<<10)
+	version, err := buf.ReadByte()
+	if err != nil {
+		return nil, fmt.Errorf("read format: %w", err)
+	}
+	if version != FormatVersion {
+		return nil, fmt.Errorf("%w: snapshot of version %d, this binary reads %d", ErrUnknownFormat, version, FormatVersion)
+	}
+	dec := json.NewDecoder(buf)
+	dec.DisallowUnknownFields()
+	var h snapshotHeader
+	if err := dec.Decode(&h); err != nil {
+		return nil, fmt.Errorf("read header: %w", err)
+	}
+	s := newState()
+	s.index, s.lastTask = h.Index, h.LastTask
+	if err := s.readJobs(dec, h.Jobs); err != nil {
+		return nil, err
+	}
+	if err := s.readCuts(dec, h.Cuts); err != nil {
+		return nil, err
+	}
+	if err := s.readTasks(dec, h.Tasks); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, fmt.Errorf("%w: data after the last task", ErrUnknownFormat)
+	}
+	return s, nil
+}
+
+func (s *State) readJobs(dec *json.Decoder, n int) error {
+	for range n {
+		j := new(Job)
+		if err := dec.Decode(j); err != nil {
+			return fmt.Errorf("read job: %w", err)
+		}
+		s.jobs[j.ID] = j
+	}
+	return nil
+}
+
+func (s *State) readCuts(dec *json.Decoder, n int) error {
+	for range n {
+		var c savedCut
+		if err := dec.Decode(&c); err != nil {
+			return fmt.Errorf("read cut: %w", err)
+		}
+		j := s.jobs[c.Job]
+		if j == nil || c.Cut == nil {
+			return fmt.Errorf("read cut %d: %w: of job %q", c.ID, ErrInvalid, c.Job)
+		}
+		s.putCut(j.ID, c.ID, c.Cut)
+	}
+	return nil
+}
+
+func (s *State) readTasks(dec *json.Decoder, n int) error {
+	nodes := map[string]string{} // one copy of each name: tasks are many, nodes few
+	for range n {
+		t := new(Task)
+		if err := dec.Decode(t); err != nil {
+			return fmt.Errorf("read task: %w", err)
+		}
+		j := s.jobs[t.Job]
+		if j == nil || t.ID > s.lastTask || s.tasks[t.ID] != nil {
+			return fmt.Errorf("read task %d: %w: of job %q", t.ID, ErrInvalid, t.Job)
+		}
+		t.Job = j.ID
+		if node, ok := nodes[t.Node]; ok {
+			t.Node = node
+		}
+		nodes[t.Node] = t.Node
+		s.putTask(t)
+	}
+	return nil
+}
