@@ -112,7 +112,7 @@ func newMemDisk() *memDisk {
 func (s *memStore) fail(f memFault) *memFault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f.nth, f.times = max(f.nth, 1), f.times
+	f.nth = max(f.nth, 1)
 	if f.times == 0 {
 		f.times = 1
 	}

@@ -41,7 +41,7 @@ func (n *Node) retry(ctx context.Context, lease Lease, request func() error) err
 		if !retryable(err) || attempt == retryAttempts {
 			return err
 		}
-		pause := n.pause(pauses.NextBackOff(), err)
+		pause := n.spread(pauses.NextBackOff(), err)
 		if n.Now().Add(pause).Sub(began) > retryElapsed {
 			return err
 		}
@@ -52,11 +52,10 @@ func (n *Node) retry(ctx context.Context, lease Lease, request func() error) err
 	}
 }
 
-// pause spreads a pause over half to one and a half of itself, so that nodes that failed together do not come back
+// spread stretches a pause to between half and one and a half of itself, so that nodes that failed together do not come back
 // together; what the store asked for is a lower bound.
-func (n *Node) pause(d time.Duration, err error) time.Duration {
-	spread := 0.5 + n.Jitter()
-	d = time.Duration(float64(d) * spread)
+func (n *Node) spread(d time.Duration, err error) time.Duration {
+	d = time.Duration(float64(d) * (0.5 + n.Jitter()))
 	var e *store.Error
 	if errors.As(err, &e) && e.RetryAfter > 0 {
 		d = max(d, e.RetryAfter)
@@ -76,10 +75,7 @@ func allowed(ctx context.Context, lease Lease) error {
 }
 
 // retryable tells whether the same request may succeed later.
-func retryable(err error) bool {
-	var gone *sourceError
-	return store.Retryable(err) && !errors.As(err, &gone) && !isEnd(err)
-}
+func retryable(err error) bool { return store.Retryable(err) && !isEnd(err) }
 
 // isEnd tells that an error ends the task rather than the object: the lease is lost, a stop was asked for, ctx is done.
 func isEnd(err error) bool {

@@ -26,13 +26,7 @@ func wantedSums(job *Job, src store.Checksums) wanted {
 	if job.Verify == "none" || job.Verify == "size" {
 		return wanted{}
 	}
-	var w wanted
-	if !job.Destination.Abilities().HashedBeforeWrite {
-		w.md5 = true
-		if c, ok := job.Destination.(store.SumChooser); ok {
-			w.md5, w.crc64 = c.WantSums()
-		}
-	}
+	w := wantedBySent(job, src)
 	covered := w.md5 && src.MD5 != "" || w.crc64 && src.CRC64NVME != ""
 	switch {
 	case covered:
@@ -47,6 +41,25 @@ func wantedSums(job *Job, src store.Checksums) wanted {
 	}
 	if w.none() {
 		w.crc64 = true
+	}
+	return w
+}
+
+// wantedBySent chooses a sum that the destination's answer can be compared with. Where it offers both, one that the source
+// has told too is taken, else the cheaper one.
+func wantedBySent(job *Job, src store.Checksums) wanted {
+	if job.Destination.Abilities().HashedBeforeWrite {
+		return wanted{}
+	}
+	c, ok := job.Destination.(store.SumChooser)
+	if !ok {
+		return wanted{md5: true}
+	}
+	w := wanted{}
+	w.md5, w.crc64 = c.WantSums()
+	if w.md5 && w.crc64 {
+		w.md5 = src.MD5 != "" && src.CRC64NVME == ""
+		w.crc64 = !w.md5
 	}
 	return w
 }

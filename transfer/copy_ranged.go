@@ -1,0 +1,72 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// putRanges writes one object by ranges in parallel, as a file system can. The parts are the source's own where they can
+// be told, so that its multipart ETag can be checked.
+func (c *copier) putRanges(ctx context.Context, to store.RangeWriter) error {
+	if err := c.lookAtSource(ctx); err != nil {
+		return err
+	}
+	bounds := partBounds{smallest: 1, largest: math.MaxInt64, most: math.MaxInt32}
+	plan, err := planParts(&c.src, &c.n.Tuning, bounds, c.n.Tuning.PartSize)
+	if err != nil {
+		return err
+	}
+	c.res.How, c.res.Parts = "ranged", plan.n
+	opts := c.options(true)
+	return c.n.retry(ctx, c.lease, func() error { return c.writeRanges(ctx, to, &plan, opts) })
+}
+
+// writeRanges writes all ranges and makes the object exist if they are what the source reports.
+func (c *copier) writeRanges(ctx context.Context, to store.RangeWriter, plan *partPlan, opts store.PutOptions) (err error) {
+	c.attempts.Add(1)
+	opts.Condition = c.cond
+	out, err := to.CreateRanged(ctx, c.key, plan.size, opts)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if abortErr := out.Abort(); err != nil {
+			err = errors.Join(err, abortErr)
+		}
+	}()
+	want := wantedOfParts(c.job, c.src.Sums, plan.sameParts)
+	parts := make([]store.Part, plan.n)
+	err = c.n.inParallel(ctx, plan.n, func(ctx context.Context, i int) error {
+		off, length := plan.span(i)
+		return c.n.retry(ctx, c.lease, func() error {
+			sums, err := c.hashRange(ctx, off, length, want, func(p []byte, off int64) error {
+				n, err := out.WriteAt(p, off)
+				c.wrote(n)
+				return err
+			})
+			parts[i] = store.Part{Number: i + 1, Size: length, Sums: sums}
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	sums := combineParts(parts)
+	if err := c.sourceChecked(sums); err != nil {
+		return err
+	}
+	if err := c.recheck(ctx); err != nil {
+		return err
+	}
+	if err := allowed(ctx, c.lease); err != nil {
+		return err
+	}
+	dst, err := out.Commit(ctx)
+	if err != nil {
+		return err
+	}
+	return c.acknowledged(dst, plan.size, sums)
+}

@@ -1,0 +1,302 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// errUploadGone means that the destination does not know the upload: it was aborted, expired, or completed unnoticed.
+var errUploadGone = errors.New("the upload is gone")
+
+// multipart is one object on its way in parts.
+type multipart struct {
+	*copier
+	to   store.Multiparter
+	by   store.Copier // not nil: the destination fetches the parts by itself
+	plan partPlan
+	want wanted
+	opts store.PutOptions
+
+	id    string
+	stuck bool              // the upload could not be aborted: it stays committed for the next owner
+	held  []store.Part      // by index: what an earlier owner sent; Number 0 where nothing is held
+	trust bool              // held parts are taken as they are, the whole is proven at the end
+	parts []store.Part      // by index: as the store acknowledged them
+	sums  []store.Checksums // by index: of what was read, or of a trusted part as listed
+	shown []string          // by index: the sum that showed that a part arrived; "" for none
+}
+
+// putParts copies an object in parts; by, if not nil, is the destination that fetches them by itself. What is wrong with
+// the whole after all parts were right makes it start over.
+func (c *copier) putParts(ctx context.Context, to store.Multiparter, by store.Copier) error {
+	m := &multipart{copier: c, to: to, by: by}
+	if err := m.prepare(ctx); err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		c.attempts.Add(1)
+		err := m.upload(ctx)
+		again := store.ClassOf(err) == store.Mismatch || errors.Is(err, errUploadGone)
+		if !again || m.stuck || try == rounds {
+			return err
+		}
+		c.n.Meter.Retries.Add(1)
+	}
+}
+
+// prepare looks at the source, whose metadata an upload takes from the start, and plans the parts.
+func (m *multipart) prepare(ctx context.Context) error {
+	if err := m.lookAtSource(ctx); err != nil {
+		return err
+	}
+	m.res.How = "multipart"
+	if m.by != nil {
+		m.res.How = "server-side"
+	}
+	return nil
+}
+
+// planNew plans the parts of a new upload. A store that fetches parts by itself gets large ones.
+func (m *multipart) planNew() (partPlan, error) {
+	smallest, largest, most := m.to.PartLimits()
+	least := m.n.Tuning.PartSize
+	if m.by != nil {
+		least = m.n.Tuning.PartMax
+	}
+	return planParts(&m.src, &m.n.Tuning, partBounds{smallest, largest, most}, least)
+}
+
+// layOut makes room for the parts of an upload.
+func (m *multipart) layOut(plan partPlan) {
+	m.plan = plan
+	m.want = wantedOfParts(m.job, m.src.Sums, m.plan.sameParts)
+	m.opts = m.options(m.plan.sameParts)
+	m.held = make([]store.Part, m.plan.n)
+	m.parts = make([]store.Part, m.plan.n)
+	m.sums = make([]store.Checksums, m.plan.n)
+	m.shown = make([]string, m.plan.n)
+	m.trust = false
+	m.res.Parts = m.plan.n
+}
+
+// upload carries on or starts an upload, sends its parts and completes it. An upload of an object that failed is aborted;
+// one whose task ended is left for the next owner.
+func (m *multipart) upload(ctx context.Context) error {
+	found, err := m.begin(ctx)
+	if found {
+		return err
+	}
+	if err == nil {
+		err = m.sendAll(ctx)
+	}
+	if err == nil {
+		err = m.finish(ctx)
+	}
+	if err == nil || isEnd(err) || m.id == "" { // "": none was created, or it was completed with the wrong content
+		return err
+	}
+	if refused := m.abort(ctx, m.id); refused != nil {
+		m.stuck = true
+		return errors.Join(err, refused)
+	}
+	return err
+}
+
+// sendAll sends all parts that are not held and proves that what was read is what the source reports.
+func (m *multipart) sendAll(ctx context.Context) error {
+	if err := m.n.inParallel(ctx, m.plan.n, m.sendPart); err != nil {
+		return err
+	}
+	if m.trust && m.job.Verify == "checksum" && !m.proven() {
+		// The parts of the earlier owner did not prove themselves as a whole: each is held against the source.
+		m.trust = false
+		if err := m.n.inParallel(ctx, m.plan.n, m.sendPart); err != nil {
+			return err
+		}
+	}
+	m.res.Sums = m.combined()
+	if m.by == nil {
+		if err := m.sourceChecked(m.res.Sums); err != nil {
+			return err
+		}
+	}
+	return m.recheck(ctx)
+}
+
+// combined returns the sums of the whole as far as the parts' sums tell them.
+func (m *multipart) combined() store.Checksums {
+	parts := make([]store.Part, len(m.parts))
+	for i := range parts {
+		_, length := m.plan.span(i)
+		parts[i] = store.Part{Size: length, Sums: m.sums[i]}
+	}
+	return combineParts(parts)
+}
+
+// proven tells whether the sums of the parts add up to what the source reports of the whole.
+func (m *multipart) proven() bool {
+	equal, known, _ := m.combined().Match(m.src.Sums)
+	return known && equal
+}
+
+// sendPart sends part i unless it is held or has been sent.
+func (m *multipart) sendPart(ctx context.Context, i int) error {
+	if m.held[i].Number != 0 {
+		kept, err := m.keep(ctx, i)
+		if err != nil || kept {
+			return err
+		}
+	}
+	if m.parts[i].Number != 0 {
+		return nil
+	}
+	err := m.n.retry(ctx, m.lease, func() error {
+		if m.by != nil {
+			return m.fetchOnce(ctx, i)
+		}
+		return m.sendOnce(ctx, i)
+	})
+	if store.ClassOf(err) == store.NotFound && !errors.Is(err, errVanished) {
+		return fmt.Errorf("%w: %w", errUploadGone, err)
+	}
+	return err
+}
+
+// sendOnce reads part i and sends it.
+func (m *multipart) sendOnce(ctx context.Context, i int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	off, length := m.plan.span(i)
+	b, err := m.newBody(ctx, off, length, func(*store.Object) wanted { return m.want }, nil)
+	if err != nil {
+		return err
+	}
+	part, err := m.to.UploadPart(ctx, m.key, m.id, i+1, store.Body{Reader: b, Size: length})
+	whole := b.whole()
+	cancel()
+	sums, failure := b.stop()
+	switch {
+	case failure != nil:
+		return failure
+	case err != nil:
+		return err
+	case !whole:
+		return &store.Error{Op: "put", Key: m.key, Class: store.Mismatch, Err: fmt.Errorf("part %d acknowledged before all was sent", i+1)}
+	}
+	return m.sentPart(i, part, sums)
+}
+
+// sentPart holds the answer to part i against what was sent.
+func (m *multipart) sentPart(i int, part store.Part, sums store.Checksums) error {
+	equal, known, by := sums.Match(part.Sums)
+	if known && !equal && m.job.Verify == "checksum" {
+		return mismatch(m.key, by, fmt.Sprintf("part %d", i+1), sums, "the destination", part.Sums)
+	}
+	m.parts[i], m.sums[i], m.shown[i] = part, sums, by
+	return nil
+}
+
+// fetchOnce lets the destination fetch part i by itself.
+func (m *multipart) fetchOnce(ctx context.Context, i int) error {
+	off, length := m.plan.span(i)
+	part, err := m.by.CopyPart(ctx, m.job.Source, m.src, off, length, m.key, m.id, i+1)
+	if store.ClassOf(err) == store.Precondition {
+		return m.changed(err)
+	}
+	if store.ClassOf(err) == store.NotFound {
+		if _, gone := m.statSource(ctx); gone != nil {
+			return gone
+		}
+	}
+	if err != nil {
+		return err
+	}
+	m.parts[i], m.sums[i] = part, part.Sums
+	return nil
+}
+
+// finish completes the upload and checks the whole. A condition that is refused is renewed; the parts stay.
+func (m *multipart) finish(ctx context.Context) error {
+	for try := 1; ; try++ {
+		dst, err := m.complete(ctx)
+		switch {
+		case err == nil:
+			return m.finished(ctx, dst)
+		case store.ClassOf(err) != store.Precondition || try == rounds:
+			return err
+		}
+		held, err := m.renewCondition(ctx)
+		if err != nil {
+			return err
+		}
+		if held {
+			return m.abort(ctx, m.id)
+		}
+	}
+}
+
+// complete makes the object of the parts. When the store no longer knows the upload, the object itself tells whether an
+// earlier call did it whose answer was lost.
+func (m *multipart) complete(ctx context.Context) (store.Object, error) {
+	opts := m.opts
+	opts.Condition = m.cond
+	var dst store.Object
+	err := m.n.retry(ctx, m.lease, func() (err error) {
+		dst, err = m.to.CompleteUpload(ctx, m.key, m.id, m.parts, opts)
+		return err
+	})
+	if store.ClassOf(err) != store.NotFound {
+		return dst, err
+	}
+	now, found := m.n.stat(ctx, m.job.Destination, m.key, m.lease)
+	if found != nil && store.ClassOf(found) != store.NotFound {
+		return dst, errors.Join(found, err)
+	}
+	if found == nil {
+		if _, equal := m.holds(&now); equal {
+			return now, nil
+		}
+	}
+	return dst, fmt.Errorf("%w: %w", errUploadGone, err)
+}
+
+// finished forgets the upload and holds the object against what was sent.
+func (m *multipart) finished(ctx context.Context, dst store.Object) error {
+	m.id = ""
+	if err := m.ledger.CloseUpload(ctx, m.key); err != nil {
+		return fmt.Errorf("close upload: %w", err)
+	}
+	if m.by != nil {
+		return m.fetched(ctx, dst)
+	}
+	sums := m.res.Sums
+	if err := m.acknowledged(dst, m.src.Size, sums); err != nil {
+		return err
+	}
+	if m.job.Verify != "checksum" || m.res.SentChecked != "" {
+		return nil
+	}
+	by := m.partsShown()
+	if by == "md5" && sums.PartsMD5 != "" && dst.Sums.PartsMD5 != "" && sums.PartsMD5 != dst.Sums.PartsMD5 {
+		// The store's ETags are MD5s, of the parts too: this one cannot be of the same parts.
+		m.overwrite(dst)
+		return mismatch(m.key, "etag", "what was sent", sums, "the destination", dst.Sums)
+	}
+	m.res.SentChecked = by
+	return nil
+}
+
+// partsShown names the sum that showed that every part arrived, "" where one was not shown.
+func (m *multipart) partsShown() string {
+	by := m.shown[0]
+	for _, s := range m.shown {
+		if s == "" {
+			return ""
+		}
+		by = s
+	}
+	return by
+}

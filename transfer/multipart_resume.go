@@ -1,0 +1,291 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// versionOf names the version of a source object that parts of an upload are of.
+func versionOf(o *store.Object) string {
+	if o.ETag != "" {
+		return o.ETag
+	}
+	return strconv.FormatInt(o.Size, 10) + "-" + strconv.FormatInt(o.ModTime.UnixNano(), 10)
+}
+
+// clockTolerance is how far this machine's clock may be ahead of the store's: S3 refuses requests beyond it
+// (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, RequestTimeTooSkewed).
+const clockTolerance = 15 * time.Minute
+
+// begin carries on the upload that an earlier owner committed, or starts one. found tells that the destination holds the
+// object already: the earlier owner completed it and got no further.
+func (m *multipart) begin(ctx context.Context) (found bool, err error) {
+	m.id = ""
+	resumed := false
+	if prev := m.takeCommitted(); prev != nil {
+		resumed, found, err = m.takeOver(ctx, prev)
+	}
+	if err != nil || resumed || found {
+		return found, err
+	}
+	plan, err := m.planNew()
+	if err != nil {
+		return false, err
+	}
+	m.layOut(plan)
+	return false, m.create(ctx)
+}
+
+// takeCommitted returns the upload that the task brought along for this key, once.
+func (m *multipart) takeCommitted() *Upload {
+	if m.resumed {
+		return nil
+	}
+	m.resumed = true
+	for i := range m.task.Uploads {
+		if u := &m.task.Uploads[i]; u.Key == m.key {
+			return u
+		}
+	}
+	return nil
+}
+
+// takeOver deals with the upload of an earlier owner: it is carried on if it is of the version at hand, else aborted.
+func (m *multipart) takeOver(ctx context.Context, prev *Upload) (resumed, found bool, err error) {
+	if prev.ID == "" {
+		return false, false, m.abortPlanned(ctx, prev)
+	}
+	_, _, most := m.to.PartLimits()
+	if prev.Version != versionOf(&m.src) || prev.PartSize <= 0 || cutParts(m.src.Size, prev.PartSize).n > most {
+		return false, false, m.abort(ctx, prev.ID)
+	}
+	plan := cutParts(m.src.Size, prev.PartSize)
+	if fresh, err := m.planNew(); err == nil {
+		plan.sameParts = fresh.sameParts && fresh.part == plan.part
+	}
+	m.layOut(plan)
+	if resumed, err = m.resume(ctx, prev); err != nil || resumed {
+		return resumed, false, err
+	}
+	if found, err = m.renewCondition(ctx); err != nil {
+		return false, false, err
+	}
+	return false, found, m.close(ctx)
+}
+
+// create starts an upload: what is open at the key is committed first, and the ID before the first part, so that the
+// next owner can tell this upload from those of others at every moment.
+func (m *multipart) create(ctx context.Context) error {
+	u := Upload{Key: m.key, Version: versionOf(&m.src), PartSize: m.plan.part}
+	var open []store.Upload
+	err := m.n.retry(ctx, m.lease, func() (err error) {
+		u.Planned, err = m.job.Destination.Check(ctx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read the destination's clock: %w", err)
+	}
+	if u.Planned.IsZero() {
+		u.Planned = m.n.Now().Add(-clockTolerance)
+	}
+	err = m.n.retry(ctx, m.lease, func() (err error) {
+		open, err = m.to.ListUploads(ctx, m.key)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, o := range open {
+		u.Known = append(u.Known, o.ID)
+	}
+	if err := m.ledger.PlanUpload(ctx, u); err != nil {
+		return fmt.Errorf("plan upload: %w", err)
+	}
+	if u.ID, err = m.createOnce(ctx, &u); err != nil {
+		return err
+	}
+	m.id = u.ID
+	if err := m.ledger.OpenUpload(ctx, u); err != nil {
+		return fmt.Errorf("open upload: %w", err)
+	}
+	return nil
+}
+
+// createOnce creates the upload of a plan. An answer that is lost leaves an upload behind, which the plan tells from
+// those of others: it is aborted before the next attempt.
+func (m *multipart) createOnce(ctx context.Context, plan *Upload) (id string, err error) {
+	failed := false
+	err = m.n.retry(ctx, m.lease, func() (err error) {
+		if failed {
+			if err := m.abortOrphans(ctx, plan); err != nil {
+				return err
+			}
+		}
+		id, err = m.to.CreateUpload(ctx, m.key, m.opts)
+		failed = err != nil
+		return err
+	})
+	if err == nil || isEnd(err) {
+		return id, err
+	}
+	return "", errors.Join(err, m.abortPlanned(ctx, plan))
+}
+
+// abortPlanned aborts what a plan may have left open and forgets the plan.
+func (m *multipart) abortPlanned(ctx context.Context, plan *Upload) error {
+	err := m.n.retry(ctx, m.lease, func() error { return m.abortOrphans(ctx, plan) })
+	if err != nil {
+		return err
+	}
+	return m.close(ctx)
+}
+
+// abortOrphans aborts the uploads of exactly this key that the plan does not know and that began after it. Every other
+// upload is someone else's.
+func (m *multipart) abortOrphans(ctx context.Context, plan *Upload) error {
+	open, err := m.to.ListUploads(ctx, m.key)
+	if err != nil {
+		return err
+	}
+	for _, u := range open {
+		// A store that tells whole seconds rounds the beginning down, a plan may be finer.
+		if slices.Contains(plan.Known, u.ID) || u.Began.Before(plan.Planned.Truncate(time.Second)) {
+			continue
+		}
+		if err := m.to.AbortUpload(ctx, m.key, u.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// abort drops an upload of ours and forgets it. If the store refuses, it stays committed for the next owner.
+func (m *multipart) abort(ctx context.Context, id string) error {
+	err := m.n.retry(ctx, m.lease, func() error { return m.to.AbortUpload(ctx, m.key, id) })
+	if err != nil {
+		return fmt.Errorf("abort upload: %w", err)
+	}
+	return m.close(ctx)
+}
+
+// close forgets the committed upload.
+func (m *multipart) close(ctx context.Context) error {
+	m.id = ""
+	if err := m.ledger.CloseUpload(ctx, m.key); err != nil {
+		return fmt.Errorf("close upload: %w", err)
+	}
+	return nil
+}
+
+// resume takes the parts over that an upload holds. It returns false when the store does not know the upload.
+func (m *multipart) resume(ctx context.Context, prev *Upload) (bool, error) {
+	var listed []store.Part
+	err := m.n.retry(ctx, m.lease, func() (err error) {
+		listed, err = m.to.ListParts(ctx, m.key, prev.ID)
+		return err
+	})
+	if store.ClassOf(err) == store.NotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	m.id = prev.ID
+	for _, p := range listed {
+		if p.Number < 1 || p.Number > m.plan.n {
+			continue // never named in Complete
+		}
+		if _, length := m.plan.span(p.Number - 1); p.Size == length {
+			m.held[p.Number-1] = p
+		}
+	}
+	m.trust = m.canProve()
+	return true, nil
+}
+
+// canProve tells whether sums that the held parts were listed with can be put together to a sum that the source reports
+// of the whole. Then nothing has to be read again, and with a verification by less than checksums neither. Otherwise a
+// held part is held against the source's bytes: its sender may have died before it saw that the part arrived wrong.
+func (m *multipart) canProve() bool {
+	if m.job.Verify != "checksum" {
+		return true
+	}
+	byParts, byCRC64, byCRC32C := m.plan.sameParts, m.src.Sums.CRC64NVME != "", m.src.Sums.CRC32C != ""
+	for _, p := range m.held {
+		if p.Number == 0 {
+			continue
+		}
+		byParts = byParts && p.Sums.MD5 != ""
+		byCRC64 = byCRC64 && p.Sums.CRC64NVME != ""
+		byCRC32C = byCRC32C && p.Sums.CRC32C != ""
+	}
+	return byParts || byCRC64 || byCRC32C
+}
+
+// keep decides whether the held part i stays as it is.
+func (m *multipart) keep(ctx context.Context, i int) (bool, error) {
+	held := m.held[i]
+	if m.trust {
+		_, _, by := held.Sums.Match(held.Sums)
+		m.parts[i], m.sums[i], m.shown[i] = held, held.Sums, by
+		return true, nil
+	}
+	if m.by != nil { // fetching it again costs less than reading it here
+		m.parts[i], m.held[i] = store.Part{}, store.Part{}
+		return false, nil
+	}
+	var sums store.Checksums
+	err := m.n.retry(ctx, m.lease, func() (err error) {
+		sums, err = m.readPart(ctx, i)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	if equal, known, by := sums.Match(held.Sums); known && equal {
+		m.parts[i], m.sums[i], m.shown[i] = held, sums, by
+		return true, nil
+	}
+	m.parts[i], m.held[i] = store.Part{}, store.Part{}
+	return false, nil
+}
+
+// readPart computes the sums of part i of the source without sending it.
+func (m *multipart) readPart(ctx context.Context, i int) (store.Checksums, error) {
+	off, length := m.plan.span(i)
+	return m.hashRange(ctx, off, length, m.want, func([]byte, int64) error { return nil })
+}
+
+// hashRange reads a range of the source piece by piece, hands each to take with its offset in the object, and returns
+// the sums.
+func (c *copier) hashRange(ctx context.Context, off, length int64, want wanted, take func(p []byte, off int64) error) (store.Checksums, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b, err := c.newBody(ctx, off, length, func(*store.Object) wanted { return want }, nil)
+	if err != nil {
+		return store.Checksums{}, err
+	}
+	for err == nil {
+		var p []byte
+		if p, err = b.chunk(); err == nil {
+			err = take(p, off)
+			off += int64(len(p))
+		}
+	}
+	cancel()
+	sums, failure := b.stop()
+	switch {
+	case failure != nil:
+		return sums, failure
+	case errors.Is(err, io.EOF):
+		return sums, nil
+	}
+	return sums, err
+}
