@@ -94,19 +94,19 @@ func (p *page) add(key string, o *object) (skipTo string, more bool) {
 }
 
 func (s *Server) listObjects(w http.ResponseWriter, r *request) *apiError {
-	p := page{prefix: r.get("prefix"), delimiter: r.get("delimiter"), limit: 1000}
-	if v := r.get("max-keys"); v != "" {
+	p := page{prefix: r.query.Get("prefix"), delimiter: r.query.Get("delimiter"), limit: 1000}
+	if v := r.query.Get("max-keys"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 0 {
 			return errInvalidArgument
 		}
 		p.limit = min(n, 1000)
 	}
-	token, err := base64.URLEncoding.DecodeString(r.get("continuation-token"))
+	token, err := base64.URLEncoding.DecodeString(r.query.Get("continuation-token"))
 	if err != nil {
 		return errInvalidArgument
 	}
-	p.after = max(r.get("start-after"), r.get("marker"), string(token))
+	p.after = max(r.query.Get("start-after"), r.query.Get("marker"), string(token))
 	if n, size, ok := parseSynthetic(r.bucket); ok {
 		s.pageSynthetic(&p, n, size)
 	} else {
@@ -181,14 +181,14 @@ func (s *Server) pageBucket(p *page, name string) {
 // renderPage writes the answer of ListObjectsV2, or of the first version where that is asked.
 func renderPage(r *request, p *page) string {
 	encode := escapeXML
-	if r.get("encoding-type") == "url" {
+	if r.query.Get("encoding-type") == "url" {
 		encode = func(k string) string { return strings.ReplaceAll(url.QueryEscape(k), "+", "%20") }
 	}
 	var b strings.Builder
 	b.Grow(300 * (len(p.entries) + 1))
 	b.WriteString("<ListBucketResult><Name>" + r.bucket + "</Name><Prefix>" + encode(p.prefix) + "</Prefix>")
 	b.WriteString("<KeyCount>" + strconv.Itoa(len(p.entries)) + "</KeyCount><MaxKeys>" + strconv.Itoa(p.limit) + "</MaxKeys>")
-	if r.get("encoding-type") == "url" {
+	if r.query.Get("encoding-type") == "url" {
 		b.WriteString("<EncodingType>url</EncodingType>")
 	}
 	if p.delimiter != "" {
@@ -197,13 +197,13 @@ func renderPage(r *request, p *page) string {
 	b.WriteString("<IsTruncated>" + strconv.FormatBool(p.truncated) + "</IsTruncated>")
 	if p.truncated && len(p.entries) > 0 {
 		last := p.entries[len(p.entries)-1].key
-		if r.get("list-type") == "2" {
+		if r.query.Get("list-type") == "2" {
 			b.WriteString("<NextContinuationToken>" + base64.URLEncoding.EncodeToString([]byte(last)) + "</NextContinuationToken>")
 		} else {
 			b.WriteString("<NextMarker>" + encode(last) + "</NextMarker>")
 		}
 	}
-	// Neighbours often share their time: formatting it is most of the cost of a page.
+	// Objects in a row often share their time: formatting it is most of the cost of a page.
 	var at time.Time
 	var formatted string
 	for _, e := range p.entries {

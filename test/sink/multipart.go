@@ -66,7 +66,7 @@ func (s *Server) createUpload(w http.ResponseWriter, r *request) *apiError {
 
 // uploadOf returns the upload that a request names, nil where it is not open at the key. The caller holds the lock.
 func (s *Server) uploadOf(r *request) *upload {
-	u := s.uploads[r.get("uploadId")]
+	u := s.uploads[r.query.Get("uploadId")]
 	if u == nil || u.bucket != r.bucket || u.key != r.key {
 		return nil
 	}
@@ -74,12 +74,9 @@ func (s *Server) uploadOf(r *request) *upload {
 }
 
 func (s *Server) uploadPart(w http.ResponseWriter, r *request) *apiError {
-	n, err := strconv.Atoi(r.get("partNumber"))
+	n, err := strconv.Atoi(r.query.Get("partNumber"))
 	if err != nil || n < 1 || n > maxParts {
 		return errInvalidArgument
-	}
-	if r.Header.Get("X-Amz-Copy-Source") != "" {
-		return errNotImplemented
 	}
 	s.mu.Lock()
 	u := s.uploadOf(r)
@@ -109,10 +106,10 @@ func (s *Server) uploadPart(w http.ResponseWriter, r *request) *apiError {
 
 func (s *Server) listParts(w http.ResponseWriter, r *request) *apiError {
 	limit, after := 1000, 0
-	if v, err := strconv.Atoi(r.get("max-parts")); err == nil && v > 0 {
+	if v, err := strconv.Atoi(r.query.Get("max-parts")); err == nil && v > 0 {
 		limit = min(v, 1000)
 	}
-	if v, err := strconv.Atoi(r.get("part-number-marker")); err == nil {
+	if v, err := strconv.Atoi(r.query.Get("part-number-marker")); err == nil {
 		after = v
 	}
 	s.mu.Lock()
@@ -151,14 +148,14 @@ func (s *Server) listParts(w http.ResponseWriter, r *request) *apiError {
 
 func (s *Server) listUploads(w http.ResponseWriter, r *request) *apiError {
 	limit := 1000
-	if v, err := strconv.Atoi(r.get("max-uploads")); err == nil && v > 0 {
+	if v, err := strconv.Atoi(r.query.Get("max-uploads")); err == nil && v > 0 {
 		limit = min(v, 1000)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var open []*upload
 	for _, u := range s.uploads {
-		if u.bucket == r.bucket && strings.HasPrefix(u.key, r.get("prefix")) && u.after(r.get("key-marker"), r.get("upload-id-marker")) {
+		if u.bucket == r.bucket && strings.HasPrefix(u.key, r.query.Get("prefix")) && u.after(r.query.Get("key-marker"), r.query.Get("upload-id-marker")) {
 			open = append(open, u)
 		}
 	}

@@ -12,11 +12,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bucketbrigade/brigade/test/s3op"
 )
 
 // Options configure a Server. The zero value forgets contents and answers at once.
@@ -61,37 +64,8 @@ type Stats struct {
 	Uploads  int64            `json:"uploads"` // multipart uploads open
 }
 
-// The operations that are counted.
-type operation int
-
-const (
-	opPut operation = iota
-	opGet
-	opHead
-	opDelete
-	opCopy
-	opList
-	opHeadBucket
-	opCreateUpload
-	opUploadPart
-	opListParts
-	opListUploads
-	opComplete
-	opAbort
-	opOther
-	operations
-)
-
-func (o operation) String() string {
-	return [...]string{
-		"PutObject", "GetObject", "HeadObject", "DeleteObject", "CopyObject", "ListObjects", "HeadBucket",
-		"CreateMultipartUpload", "UploadPart", "ListParts", "ListMultipartUploads", "CompleteMultipartUpload",
-		"AbortMultipartUpload", "other",
-	}[o]
-}
-
 type counters struct {
-	requests          [operations]atomic.Int64
+	requests          [s3op.Count]atomic.Int64
 	in, out, refusals atomic.Int64
 }
 
@@ -101,7 +75,7 @@ func (s *Server) Stats() Stats {
 		Requests: map[string]int64{}, BytesIn: s.count.in.Load(), BytesOut: s.count.out.Load(),
 		Refused: s.count.refusals.Load(),
 	}
-	for o := range operations {
+	for o := range s3op.Count {
 		if n := s.count.requests[o].Load(); n > 0 {
 			st.Requests[o.String()] = n
 		}
@@ -118,17 +92,9 @@ func (s *Server) Stats() Stats {
 // request is one request taken apart.
 type request struct {
 	*http.Request
+	op          s3op.Operation
 	bucket, key string
-	query       map[string][]string
-}
-
-func (r *request) has(name string) bool { _, ok := r.query[name]; return ok }
-
-func (r *request) get(name string) string {
-	if v := r.query[name]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
+	query       url.Values
 }
 
 // ServeHTTP answers one request. GET /-/stats gives the counters as JSON.
@@ -141,95 +107,43 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	if s.opts.Latency > 0 {
 		time.Sleep(s.opts.Latency)
 	}
-	r := &request{Request: hr}
-	r.bucket, r.key, _ = strings.Cut(strings.TrimPrefix(hr.URL.Path, "/"), "/")
-	if hr.URL.RawQuery != "" {
-		r.query = hr.URL.Query()
-	}
-	op := classify(r)
-	s.count.requests[op].Add(1)
-	if !strings.HasPrefix(hr.Header.Get("Authorization"), "AWS4-HMAC-SHA256 ") && !r.has("X-Amz-Signature") {
+	q := s3op.Parse(hr)
+	r := &request{Request: hr, op: q.Op, bucket: q.Bucket, key: q.Key, query: q.Query}
+	s.count.requests[r.op].Add(1)
+	if !strings.HasPrefix(hr.Header.Get("Authorization"), "AWS4-HMAC-SHA256 ") && !r.query.Has("X-Amz-Signature") {
 		s.refuse(w, errAccessDenied)
 		return
 	}
-	if err := s.serve(w, r, op); err != nil {
+	if err := s.serve(w, r); err != nil {
 		s.refuse(w, err)
 	}
 }
 
-// classify tells the operation that a request asks for.
-func classify(r *request) operation {
-	switch {
-	case r.bucket == "":
-		return opOther
-	case r.key == "":
-		switch {
-		case r.Method == http.MethodHead:
-			return opHeadBucket
-		case r.Method == http.MethodGet && r.has("uploads"):
-			return opListUploads
-		case r.Method == http.MethodGet && !r.has("location") && !r.has("versioning"):
-			return opList
-		}
-		return opOther
-	}
-	switch r.Method {
-	case http.MethodPut:
-		switch {
-		case r.has("uploadId"):
-			return opUploadPart
-		case r.Header.Get("X-Amz-Copy-Source") != "":
-			return opCopy
-		}
-		return opPut
-	case http.MethodGet:
-		if r.has("uploadId") {
-			return opListParts
-		}
-		return opGet
-	case http.MethodHead:
-		return opHead
-	case http.MethodDelete:
-		if r.has("uploadId") {
-			return opAbort
-		}
-		return opDelete
-	case http.MethodPost:
-		switch {
-		case r.has("uploads"):
-			return opCreateUpload
-		case r.has("uploadId"):
-			return opComplete
-		}
-	}
-	return opOther
-}
-
-func (s *Server) serve(w http.ResponseWriter, r *request, op operation) *apiError {
-	switch op {
-	case opPut:
+func (s *Server) serve(w http.ResponseWriter, r *request) *apiError {
+	switch r.op {
+	case s3op.PutObject:
 		return s.putObject(w, r)
-	case opGet, opHead:
+	case s3op.GetObject, s3op.HeadObject:
 		return s.getObject(w, r)
-	case opDelete:
+	case s3op.DeleteObject:
 		return s.deleteObject(w, r)
-	case opCopy:
+	case s3op.CopyObject:
 		return s.copyObject(w, r)
-	case opList:
+	case s3op.ListObjects:
 		return s.listObjects(w, r)
-	case opHeadBucket:
+	case s3op.HeadBucket:
 		return nil
-	case opCreateUpload:
+	case s3op.CreateMultipartUpload:
 		return s.createUpload(w, r)
-	case opUploadPart:
+	case s3op.UploadPart:
 		return s.uploadPart(w, r)
-	case opListParts:
+	case s3op.ListParts:
 		return s.listParts(w, r)
-	case opListUploads:
+	case s3op.ListMultipartUploads:
 		return s.listUploads(w, r)
-	case opComplete:
+	case s3op.CompleteMultipartUpload:
 		return s.completeUpload(w, r)
-	case opAbort:
+	case s3op.AbortMultipartUpload:
 		return s.abortUpload(w, r)
 	}
 	return s.other(w, r)
@@ -240,9 +154,9 @@ func (s *Server) other(w http.ResponseWriter, r *request) *apiError {
 	switch {
 	case r.Method == http.MethodGet && r.bucket == "":
 		s.answer(w, "<ListAllMyBucketsResult><Owner><ID>sink</ID></Owner><Buckets></Buckets></ListAllMyBucketsResult>")
-	case r.Method == http.MethodGet && r.key == "" && r.has("location"):
+	case r.Method == http.MethodGet && r.key == "" && r.query.Has("location"):
 		s.answer(w, "<LocationConstraint></LocationConstraint>")
-	case r.Method == http.MethodGet && r.key == "" && r.has("versioning"):
+	case r.Method == http.MethodGet && r.key == "" && r.query.Has("versioning"):
 		s.answer(w, "<VersioningConfiguration></VersioningConfiguration>")
 	case r.Method == http.MethodPut && r.key == "":
 		return nil
