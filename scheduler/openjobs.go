@@ -1,0 +1,149 @@
+package scheduler
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/transfer"
+)
+
+// openJobs keeps the stores of jobs open between tasks.
+type openJobs struct {
+	open Open
+
+	mu      sync.Mutex
+	entries map[JobKey]*openJob
+	failed  error // of closing
+}
+
+// openJob is one pass of a job, opened or being opened.
+type openJob struct {
+	spec      []byte
+	ready     chan struct{} // closed when the fields below are set
+	job       *transfer.Job
+	preflight Preflight
+	err       error
+
+	users   int  // guarded by openJobs.mu, as is retired
+	retired bool // out of the map: closed by its last user
+}
+
+func newOpenJobs(open Open) *openJobs {
+	return &openJobs{open: open, entries: map[JobKey]*openJob{}}
+}
+
+// acquire returns the opened job and opens it if nobody did; release gives it back. A job whose description changed is
+// opened anew.
+func (o *openJobs) acquire(ctx context.Context, key JobKey, job *fsm.Job) (*openJob, error) {
+	o.mu.Lock()
+	e := o.entries[key]
+	if e != nil && !bytes.Equal(e.spec, job.Spec) {
+		o.drop(key, e)
+		e = nil
+	}
+	if e != nil {
+		e.users++
+		o.mu.Unlock()
+		return o.await(ctx, e)
+	}
+	e = &openJob{spec: job.Spec, ready: make(chan struct{}), users: 1}
+	o.entries[key] = e
+	o.mu.Unlock()
+
+	e.job, e.preflight, e.err = o.open(ctx, job)
+	close(e.ready)
+	if e.err != nil {
+		o.mu.Lock()
+		if o.entries[key] == e {
+			o.drop(key, e)
+		}
+		o.mu.Unlock()
+	}
+	return o.await(ctx, e)
+}
+
+// await waits until an entry is opened. On error the caller's use of it has ended.
+func (o *openJobs) await(ctx context.Context, e *openJob) (*openJob, error) {
+	err := error(nil)
+	select {
+	case <-e.ready:
+		err = e.err
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		o.release(e)
+		return nil, fmt.Errorf("open job: %w", err)
+	}
+	return e, nil
+}
+
+// release ends one use.
+func (o *openJobs) release(e *openJob) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e.users--
+	o.closeUnused(e)
+}
+
+// retire closes jobs as soon as nobody uses them.
+func (o *openJobs) retire(keys []JobKey) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, key := range keys {
+		if e := o.entries[key]; e != nil {
+			o.drop(key, e)
+		}
+	}
+}
+
+// drop takes an entry out of the map. The caller holds mu.
+func (o *openJobs) drop(key JobKey, e *openJob) {
+	delete(o.entries, key)
+	e.retired = true
+	o.closeUnused(e)
+}
+
+// closeUnused closes a retired entry without users. The caller holds mu.
+func (o *openJobs) closeUnused(e *openJob) {
+	if !e.retired || e.users > 0 || e.job == nil {
+		return
+	}
+	o.failed = errors.Join(o.failed, closeJob(e.job))
+	e.job = nil
+}
+
+func closeJob(job *transfer.Job) error {
+	var err error
+	if job.Source != nil {
+		err = job.Source.Close()
+	}
+	if job.Destination != nil {
+		err = errors.Join(err, job.Destination.Close())
+	}
+	return err
+}
+
+// keys lists the passes that are open.
+func (o *openJobs) keys() (keys []JobKey) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for key := range o.entries {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// closeAll closes everything; nobody uses it any more. It returns every error of closing that there was.
+func (o *openJobs) closeAll() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for key, e := range o.entries {
+		o.drop(key, e)
+	}
+	return o.failed
+}

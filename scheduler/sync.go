@@ -1,0 +1,141 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/bucketbrigade/brigade/fsm"
+)
+
+// Bounds of one Sync.
+const (
+	maxSyncWait     = 2 * time.Second
+	maxSyncCommands = 1000
+	maxSyncRunning  = 4096
+	maxSlots        = 1024
+	maxInstance     = 64 // bytes
+	maxNodeName     = 64 // bytes
+)
+
+// Syncer is the leader as a worker sees it.
+type Syncer interface {
+	// Sync is the one call from worker to leader. It is safe for concurrent use. Calling it again with the same
+	// commands, when the outcome of the first call is unknown, is harmless.
+	Sync(ctx context.Context, req SyncRequest) (SyncResponse, error)
+}
+
+// SyncRequest is heartbeat, lease renewal, progress, results and request for work in one.
+//
+// A poll (Seq above 0) describes the whole worker and may be answered with work; a worker has one poll in flight at a
+// time. A Sync with Seq 0 only brings Commands and Preflights, is answered at once, and any number may be in flight.
+// Both renew the leases.
+type SyncRequest struct {
+	Node     string `json:"node"`
+	Instance string `json:"instance"` // random per process
+	Term     uint64 `json:"term"`     // highest seen
+	Seq      uint64 `json:"seq,omitempty"`
+
+	Slots   int           `json:"slots,omitempty"` // tasks this worker runs at once
+	Busy    int           `json:"busy,omitempty"`
+	Running []Holding     `json:"running,omitempty"`
+	Opened  []JobKey      `json:"opened,omitempty"` // jobs whose stores are open
+	Want    int           `json:"want,omitempty"`   // tasks it may be given to have Slots in all; 0 while it stops
+	Wait    time.Duration `json:"wait,omitempty"`   // how long to wait for news, at most 2 s
+
+	Commands   [][]byte    `json:"commands,omitempty"` // encoded, independent of each other
+	Preflights []Preflight `json:"preflights,omitempty"`
+}
+
+// Holding is one task that a worker runs.
+type Holding struct {
+	Task     uint64     `json:"t"`
+	Epoch    uint64     `json:"e"`
+	From     []byte     `json:"f,omitempty"` // lower bound that Progress counts from
+	Line     int64      `json:"l,omitempty"` // of a list task
+	Progress fsm.Counts `json:"p"`           // done and not settled
+}
+
+// JobKey names one pass of one job; a job removed and submitted again under its ID has another nonce.
+type JobKey struct {
+	ID    string `json:"id"`
+	Nonce string `json:"nonce"` // hex
+	Pass  uint64 `json:"pass"`
+}
+
+// String gives ID, nonce and pass.
+func (k JobKey) String() string { return k.ID + "/" + k.Nonce + "/" + strconv.FormatUint(k.Pass, 10) }
+
+// keyOf names a pass of a job.
+func keyOf(job *fsm.Job, pass uint64) JobKey {
+	return JobKey{ID: job.ID, Nonce: hex.EncodeToString(job.Nonce), Pass: pass}
+}
+
+// Preflight is what one node found when it opened both sides of a job.
+type Preflight struct {
+	Job    JobKey `json:"job"`
+	OK     bool   `json:"ok"`
+	Class  string `json:"class,omitempty"` // of package transfer/store, where not OK
+	Reason string `json:"reason,omitempty"`
+	// What to add to the node's clock to get the store's.
+	SourceClockOffset      time.Duration `json:"source_clock_offset,omitempty"`
+	DestinationClockOffset time.Duration `json:"destination_clock_offset,omitempty"`
+}
+
+// SyncResponse is the leader's answer.
+type SyncResponse struct {
+	Term        uint64          `json:"term"`
+	Results     []CommandResult `json:"results,omitempty"` // one for each command, in order
+	Assignments []Assignment    `json:"assignments,omitempty"`
+	Drop        []fsm.TaskEpoch `json:"drop,omitempty"`      // running there, but no longer granted: stop at once
+	Yield       []uint64        `json:"yield,omitempty"`     // scans to end after their next Advance
+	Preflight   []PreflightTask `json:"preflight,omitempty"` // jobs to open and report on
+	Close       []JobKey        `json:"close,omitempty"`     // opened jobs that need no more work
+}
+
+// CommandResult is the outcome of one command.
+type CommandResult struct {
+	Index   uint64 `json:"index,omitempty"` // raft index
+	Code    string `json:"code,omitempty"`  // "" for success
+	Message string `json:"message,omitempty"`
+}
+
+// Assignment grants one task.
+type Assignment struct {
+	Task fsm.Task `json:"task"`
+	Job  fsm.Job  `json:"job"` // without lists of segments and lost ranges
+}
+
+// PreflightTask asks a node to open a job for a pass.
+type PreflightTask struct {
+	Job fsm.Job `json:"job"`
+	Key JobKey  `json:"key"`
+}
+
+// validate bounds what came over the network.
+func (r *SyncRequest) validate() error {
+	switch {
+	case r.Node == "" || len(r.Node) > maxNodeName:
+		return fmt.Errorf("%w: bad node name", ErrRefused)
+	case r.Instance == "" || len(r.Instance) > maxInstance:
+		return fmt.Errorf("%w: bad instance", ErrRefused)
+	case r.Slots < 0 || r.Slots > maxSlots || r.Want < 0 || r.Want > maxSlots:
+		return fmt.Errorf("%w: slots out of bounds", ErrRefused)
+	case len(r.Running) > maxSyncRunning || len(r.Opened) > maxSyncRunning || len(r.Preflights) > maxSyncRunning:
+		return fmt.Errorf("%w: too many tasks or jobs in one call", ErrRefused)
+	case len(r.Commands) > maxSyncCommands:
+		return fmt.Errorf("%w: more than %d commands in one call", ErrRefused, maxSyncCommands)
+	case r.Wait < 0 || r.Wait > maxSyncWait:
+		return fmt.Errorf("%w: wait out of bounds", ErrRefused)
+	}
+	return nil
+}
+
+// jobInfo is what a worker needs of a job.
+func jobInfo(j *fsm.Job) fsm.Job {
+	info := *j
+	info.Failed, info.Audit, info.LostRanges, info.Classes = nil, nil, nil, nil
+	return info
+}
