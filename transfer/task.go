@@ -37,6 +37,8 @@ type Job struct {
 	PassStart   time.Time     // of this pass, by the source's clock
 	PrevStart   time.Time     // of the previous completed pass, by the source's clock; zero on the first
 	Skew        time.Duration // destination's clock minus source's
+
+	writes writes
 }
 
 // Task is one assignment. Bounds are "" or made by store.Next.

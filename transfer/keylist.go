@@ -1,0 +1,166 @@
+package transfer
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// base64Prefix marks a key that cannot stand raw in a line of a key list.
+const base64Prefix = `\b64:`
+
+// EncodeKey writes a key for a line of a key list: raw, unless it has TAB, CR, LF, a leading "#" or "\", or is not valid
+// UTF-8; then `\b64:` and standard base64. The empty key is written so as well.
+func EncodeKey(key string) string {
+	if key != "" && key[0] != '#' && key[0] != '\\' && !strings.ContainsAny(key, "\t\r\n") && utf8.ValidString(key) {
+		return key
+	}
+	return base64Prefix + base64.StdEncoding.EncodeToString([]byte(key))
+}
+
+// DecodeKey reads what EncodeKey wrote.
+func DecodeKey(text string) (string, error) {
+	rest, ok := strings.CutPrefix(text, base64Prefix)
+	if !ok {
+		return text, nil
+	}
+	raw, err := base64.StdEncoding.DecodeString(rest)
+	if err != nil {
+		return "", fmt.Errorf("decode key %q: %w", text, err)
+	}
+	return string(raw), nil
+}
+
+// entry is one line of a list cut: a source object and what the scan saw of it at the destination.
+type entry struct {
+	src     store.Object
+	verdict Verdict // Absent, Differs or Undecided
+	dstETag string
+}
+
+// The columns of an entry, separated by TAB.
+const (
+	colKey = iota
+	colSize
+	colTime
+	colKind
+	colETag
+	colSums
+	colVerdict
+	colDstETag
+	colTarget
+	columns
+)
+
+func appendEntry(b *bytes.Buffer, e *entry) {
+	cols := [columns]string{
+		colKey: EncodeKey(e.src.Key), colSize: strconv.FormatInt(e.src.Size, 10),
+		colTime: strconv.FormatInt(e.src.ModTime.UnixNano(), 10), colKind: strconv.Itoa(int(e.src.Kind)),
+		colETag: e.src.ETag, colSums: formatSums(e.src.Sums), colVerdict: strconv.Itoa(int(e.verdict)),
+		colDstETag: e.dstETag, colTarget: EncodeKey(e.src.Target),
+	}
+	for i, c := range cols {
+		if i > 0 {
+			b.WriteByte('\t')
+		}
+		b.WriteString(c)
+	}
+	b.WriteByte('\n')
+}
+
+func parseEntry(line string) (entry, error) {
+	cols := strings.Split(line, "\t")
+	if len(cols) != columns {
+		return entry{}, fmt.Errorf("list line has %d columns, not %d", len(cols), columns)
+	}
+	var numbers [4]int64
+	for i, c := range []int{colSize, colTime, colKind, colVerdict} {
+		v, err := strconv.ParseInt(cols[c], 10, 64)
+		if err != nil {
+			return entry{}, fmt.Errorf("column %d of a list line: %w", c+1, err)
+		}
+		numbers[i] = v
+	}
+	key, err := DecodeKey(cols[colKey])
+	if err != nil {
+		return entry{}, err
+	}
+	target, err := DecodeKey(cols[colTarget])
+	if err != nil {
+		return entry{}, err
+	}
+	sums, err := parseSums(cols[colSums])
+	if err != nil {
+		return entry{}, err
+	}
+	return entry{
+		src: store.Object{
+			Key: key, Size: numbers[0], ModTime: time.Unix(0, numbers[1]).UTC(), Kind: store.Kind(numbers[2]),
+			ETag: cols[colETag], Sums: sums, Target: target,
+		},
+		verdict: Verdict(numbers[3]), dstETag: cols[colDstETag],
+	}, nil
+}
+
+// formatSums writes the sums that listings carry.
+func formatSums(c store.Checksums) string {
+	switch {
+	case c.MD5 != "":
+		return "md5:" + hex.EncodeToString([]byte(c.MD5))
+	case c.PartsMD5 != "":
+		return "etag:" + c.PartsMD5
+	}
+	return ""
+}
+
+func parseSums(text string) (store.Checksums, error) {
+	if v, ok := strings.CutPrefix(text, "etag:"); ok {
+		return store.Checksums{PartsMD5: v}, nil
+	}
+	v, ok := strings.CutPrefix(text, "md5:")
+	if !ok {
+		return store.Checksums{}, nil
+	}
+	raw, err := hex.DecodeString(v)
+	if err != nil {
+		return store.Checksums{}, fmt.Errorf("decode sum %q: %w", text, err)
+	}
+	return store.Checksums{MD5: string(raw)}, nil
+}
+
+// encodeEntries packs lines as a segment.
+func encodeEntries(entries []entry) ([]byte, error) {
+	var b bytes.Buffer
+	for i := range entries {
+		appendEntry(&b, &entries[i])
+	}
+	return compress(b.Bytes())
+}
+
+// decodeEntries unpacks the lines [from, to) of a segment.
+func decodeEntries(data []byte, from, to int64) ([]entry, error) {
+	text, err := decompress(data)
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	if from < 0 || from > to || to > int64(len(lines)) {
+		return nil, fmt.Errorf("lines %d to %d of a segment of %d lines", from, to, len(lines))
+	}
+	entries := make([]entry, 0, to-from)
+	for i, line := range lines[from:to] {
+		e, err := parseEntry(line)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", from+int64(i)+1, err)
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}

@@ -1,0 +1,168 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// pager reads one side's listing in key order, retries from the last key seen, and distrusts it: keys must strictly
+// increase and stay within the bounds.
+type pager struct {
+	n      *Node
+	s      store.Source
+	lease  Lease
+	opts   store.ListOptions
+	lister store.Lister
+	last   string // last key returned
+	any    bool   // last is set
+	ended  bool
+
+	page []store.Object // not yet consumed
+}
+
+func (n *Node) newPager(s store.Source, opts store.ListOptions, lease Lease) *pager {
+	return &pager{n: n, s: s, lease: lease, opts: opts}
+}
+
+// fill makes page non-empty, or returns io.EOF.
+func (p *pager) fill(ctx context.Context) error {
+	for len(p.page) == 0 {
+		if p.ended {
+			return io.EOF
+		}
+		var page []store.Object
+		err := p.n.retry(ctx, p.lease, func() (err error) {
+			page, err = p.next(ctx)
+			if errors.Is(err, io.EOF) {
+				p.ended = true
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if page, err = p.trim(page); err != nil {
+			return err
+		}
+		p.page = page
+	}
+	return nil
+}
+
+// next asks the lister, and starts a new one behind the last key after an error.
+func (p *pager) next(ctx context.Context) ([]store.Object, error) {
+	if p.lister == nil {
+		opts := p.opts
+		if p.any {
+			opts.From = store.Next(p.last)
+		}
+		p.lister = p.s.List(opts)
+	}
+	page, err := p.lister.Next(ctx)
+	if err != nil {
+		p.close()
+	}
+	return page, err
+}
+
+// trim drops what lies outside the bounds and checks the order.
+func (p *pager) trim(page []store.Object) ([]store.Object, error) {
+	kept := page[:0]
+	for i := range page {
+		o := &page[i]
+		if p.opts.To != "" && o.Key >= p.opts.To {
+			p.ended = true
+			p.close()
+			break
+		}
+		if o.Key < p.opts.From {
+			continue
+		}
+		if p.any && o.Key <= p.last {
+			p.close()
+			return nil, &store.Error{Op: "list", Key: o.Key, Class: store.Permanent,
+				Err: fmt.Errorf("listing out of order: %q came after %q", o.Key, p.last)}
+		}
+		p.last, p.any = o.Key, true
+		kept = append(kept, *o)
+	}
+	return kept, nil
+}
+
+// peek returns the next object without consuming it; nil at the end.
+func (p *pager) peek(ctx context.Context) (*store.Object, error) {
+	switch err := p.fill(ctx); {
+	case errors.Is(err, io.EOF):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &p.page[0], nil
+}
+
+// take consumes what peek returned.
+func (p *pager) take() { p.page = p.page[1:] }
+
+func (p *pager) close() {
+	if p.lister != nil {
+		p.lister.Close()
+		p.lister = nil
+	}
+}
+
+// oneLister lists a single object, for sources that are one.
+type oneLister struct {
+	s    store.Source
+	key  string
+	done bool
+}
+
+// Next stats the object.
+func (l *oneLister) Next(ctx context.Context) ([]store.Object, error) {
+	if l.done {
+		return nil, io.EOF
+	}
+	o, err := l.s.Stat(ctx, l.key)
+	switch {
+	case store.ClassOf(err) == store.NotFound:
+		l.done = true
+		return nil, io.EOF
+	case err != nil:
+		return nil, err
+	}
+	l.done = true
+	o.Key = l.key
+	return []store.Object{o}, nil
+}
+
+// Close does nothing.
+func (l *oneLister) Close() error { return nil }
+
+// oneKey is a store seen through a single key.
+type oneKey struct {
+	store.Source
+	key string
+}
+
+// List lists that key.
+func (s oneKey) List(store.ListOptions) store.Lister { return &oneLister{s: s.Source, key: s.key} }
+
+// sides returns what to list on either side of a job: everything, or the one key it is about.
+func (job *Job) sides() (src, dst store.Source) {
+	src = job.Source
+	if job.Destination != nil {
+		dst = job.Destination
+	}
+	if job.SingleKey != nil {
+		src = oneKey{src, *job.SingleKey}
+		if dst != nil {
+			dst = oneKey{dst, *job.SingleKey}
+		}
+	}
+	return src, dst
+}

@@ -1,0 +1,708 @@
+package transfer
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// memSpool keeps segments in memory.
+type memSpool struct {
+	mu   sync.Mutex
+	data map[[32]byte][]byte
+}
+
+func (s *memSpool) Put(_ context.Context, data []byte) ([32]byte, error) {
+	if len(data) > MaxSegment {
+		return [32]byte{}, fmt.Errorf("segment of %d bytes", len(data))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := sha256.Sum256(data)
+	s.data[name] = data
+	return name, nil
+}
+
+func (s *memSpool) Get(_ context.Context, name [32]byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d, ok := s.data[name]; ok {
+		return d, nil
+	}
+	return nil, errors.New("no such segment")
+}
+
+// bench runs the tasks of one job as a scheduler would, one after the other, and does the accounting of the state.
+type bench struct {
+	t    *testing.T
+	n    *Node
+	job  *Job
+	next uint64
+	todo []Task
+
+	mu      sync.Mutex
+	totals  Counts
+	classes map[string]int64
+	records []Record
+	failed  []Segment
+	stop    chan struct{}
+	fence   error
+	yields  int // advances that shall answer with yield
+}
+
+func newBench(t *testing.T, src store.Source, dst store.Destination) *bench {
+	t.Helper()
+	spool := &memSpool{data: map[[32]byte][]byte{}}
+	n := NewNode("n1", spool, slog.New(slog.DiscardHandler), 16, 32<<20)
+	n.Sleep = func(context.Context, time.Duration) error { return nil }
+	n.Jitter = func() float64 { return 0.5 }
+	job := &Job{
+		ID: "j", Nonce: "00", Type: "copy", Source: src, Destination: dst, Compare: "default", Verify: "checksum",
+		Metadata: true, CutObjects: 10000, CutBytes: 1 << 30, Pass: 1, Filter: &Filter{},
+	}
+	return &bench{t: t, n: n, job: job, classes: map[string]int64{}, stop: make(chan struct{})}
+}
+
+// Check is the lease's.
+func (b *bench) Check() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fence
+}
+
+// Stopping is the lease's.
+func (b *bench) Stopping() <-chan struct{} { return b.stop }
+
+// benchLedger is the ledger of one task.
+type benchLedger struct {
+	*bench
+	task *Task
+	done bool
+}
+
+func (l *benchLedger) Advance(_ context.Context, a Advance) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done {
+		return false, errors.New("advance after the end")
+	}
+	if a.From != l.task.From || a.FromLine != l.task.Line {
+		return false, fmt.Errorf("advance from %q line %d, the task stands at %q line %d", a.From, a.FromLine, l.task.From, l.task.Line)
+	}
+	if l.task.To != "" && (a.To > l.task.To || a.To == "" && !a.Done) || a.ToLine > l.task.EndLine || a.To < a.From && a.To != "" {
+		return false, fmt.Errorf("advance to %q line %d, beyond %q line %d", a.To, a.ToLine, l.task.To, l.task.EndLine)
+	}
+	if a.Done && (a.To != l.task.To || a.ToLine != l.task.EndLine) {
+		return false, fmt.Errorf("done at %q line %d, the task ends at %q line %d", a.To, a.ToLine, l.task.To, l.task.EndLine)
+	}
+	l.totals = l.totals.plus(a.Counts)
+	for c, n := range a.Classes {
+		l.classes[c] += n
+	}
+	if a.Audit != nil {
+		data, err := l.n.Spool.Get(context.Background(), a.Audit.Name)
+		if err != nil {
+			return false, err
+		}
+		for r, err := range DecodeRecords(data) {
+			if err != nil {
+				return false, err
+			}
+			l.records = append(l.records, r)
+		}
+	}
+	if a.Failed != nil {
+		l.failed = append(l.failed, *a.Failed)
+	}
+	for _, c := range a.Cuts {
+		l.next++
+		t := Task{ID: l.next, Kind: Range, From: c.From, To: c.To}
+		if c.Segment != nil {
+			t = Task{ID: l.next, Kind: List, Segment: *c.Segment, EndLine: c.Segment.Lines}
+		}
+		l.todo = append(l.todo, t)
+	}
+	l.task.From, l.task.Line, l.done = a.To, a.ToLine, a.Done
+	yield := l.yields > 0
+	l.yields--
+	return yield, nil
+}
+
+func (l *benchLedger) PlanUpload(context.Context, Upload) error  { return nil }
+func (l *benchLedger) OpenUpload(context.Context, Upload) error  { return nil }
+func (l *benchLedger) CloseUpload(context.Context, string) error { return nil }
+func (l *benchLedger) Progress(Counts)                           {}
+
+// one runs one task; the task is changed to where it stands afterwards.
+func (b *bench) one(task *Task) (done bool, err error) {
+	l := &benchLedger{bench: b, task: task}
+	err = b.n.Run(context.Background(), b.job, *task, b, l)
+	return l.done, err
+}
+
+// pass runs a whole pass and checks the sums.
+func (b *bench) pass() {
+	b.t.Helper()
+	b.next++
+	b.todo = append(b.todo, Task{ID: b.next, Kind: Scan})
+	b.drain()
+}
+
+func (b *bench) drain() {
+	b.t.Helper()
+	for len(b.todo) > 0 {
+		task := b.todo[0]
+		b.todo = b.todo[1:]
+		done, err := b.one(&task)
+		if err != nil {
+			b.t.Fatalf("%s task %q: %v", task.Kind, task.From, err)
+		}
+		if !done {
+			b.todo = append(b.todo, task)
+		}
+	}
+	b.checkSums()
+}
+
+func (b *bench) checkSums() {
+	b.t.Helper()
+	c := b.totals
+	if found := c.Copied + c.Skipped + c.Filtered + c.Vanished + c.Changed + c.Failed; found != c.Listed {
+		b.t.Errorf("found %d of %d listed: %+v", found, c.Listed, c)
+	}
+	if c.BytesFound != c.BytesListed {
+		b.t.Errorf("%d bytes found of %d listed", c.BytesFound, c.BytesListed)
+	}
+	outcomes := map[Outcome]int64{}
+	for _, r := range b.records {
+		outcomes[r.Outcome]++
+	}
+	want := map[Outcome]int64{Copied: c.Copied, Skipped: c.Skipped, Filtered: c.Filtered, Vanished: c.Vanished,
+		Changed: c.Changed, Failed: c.Failed, outcomeExtra: c.Extra}
+	for o, n := range want {
+		if outcomes[o] != n {
+			b.t.Errorf("%d records of outcome %s, %d counted", outcomes[o], o, n)
+		}
+	}
+	var failed int64
+	for _, n := range b.classes {
+		failed += n
+	}
+	if failed != c.Failed {
+		b.t.Errorf("%d failed by class, %d in all", failed, c.Failed)
+	}
+}
+
+// again starts the next pass.
+func (b *bench) again() {
+	b.totals, b.records, b.failed, b.classes = Counts{}, nil, nil, map[string]int64{}
+}
+
+func (b *bench) equal(src, dst *memStore) {
+	b.t.Helper()
+	for k, o := range src.objects {
+		if got := dst.data(k); string(got) != string(o.data) || dst.objects[k] == nil {
+			b.t.Errorf("%q is not equal at the destination", k)
+		}
+	}
+	if left := dst.leftovers(); left != "" {
+		b.t.Errorf("left at the destination: %s", left)
+	}
+}
+
+func (b *bench) record(key string) Record {
+	b.t.Helper()
+	for _, r := range b.records {
+		if r.ExactKey() == key {
+			return r
+		}
+	}
+	b.t.Fatalf("no record of %q", key)
+	return Record{}
+}
+
+// fillStore puts n objects with keys in several directories and odd names.
+func fillStore(s *memStore, n int, seed uint64) {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	for i := range n {
+		key := fmt.Sprintf("d%d/k%05d", i%7, i)
+		if i%11 == 0 {
+			key = fmt.Sprintf("t\tab/%05d", i)
+		}
+		data := make([]byte, rnd.IntN(200))
+		for j := range data {
+			data[j] = byte(rnd.Uint32())
+		}
+		s.set(key, data)
+	}
+}
+
+type testStore interface {
+	store.Destination
+	mem() *memStore
+}
+
+func (s *memStore) mem() *memStore { return s }
+
+func TestCopyWhole(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		src, dst testStore
+	}{
+		{"store to store", newMemStore(), newMemStore()},
+		{"disk to store", newMemDisk(), newMemStore()},
+		{"store to disk", newMemStore(), newMemDisk()},
+		{"disk to disk", newMemDisk(), newMemDisk()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			src, dst := c.src.mem(), c.dst.mem()
+			fillStore(src, 2500, 1)
+			b := newBench(t, c.src, c.dst)
+			b.pass()
+			b.equal(src, dst)
+			if b.totals.Copied != 2500 || b.totals.Verified != 2500 && c.dst.Abilities().Metadata {
+				t.Errorf("%+v", b.totals)
+			}
+			for _, r := range b.records {
+				if !r.Listed {
+					t.Fatalf("%q was not found in a listing", r.Key)
+				}
+			}
+			puts := dst.count("put")
+			b.again()
+			b.pass()
+			if b.totals.Skipped != 2500 || dst.count("put") != puts {
+				t.Errorf("second pass: %+v, %d more puts", b.totals, dst.count("put")-puts)
+			}
+		})
+	}
+}
+
+func TestScanCutsByDensity(t *testing.T) {
+	src, dst := newMemStore(), newMemStore()
+	fillStore(src, 5000, 2)
+	b := newBench(t, src, dst)
+	b.job.CutObjects = 1500
+	b.pass()
+	b.again()
+	for i := 0; i < 5000; i += 100 { // one in a hundred changes: sparse
+		src.set(fmt.Sprintf("d%d/k%05d", i%7, i), []byte("changed"))
+	}
+	lists := dst.count("list")
+	scan := Task{ID: 1000, Kind: Scan}
+	if done, err := b.one(&scan); err != nil || !done {
+		t.Fatal(done, err)
+	}
+	for _, task := range b.todo {
+		if task.Kind != List {
+			t.Errorf("a %s task for sparse changes", task.Kind)
+		}
+	}
+	b.drain()
+	b.equal(src, dst)
+	changed := int64(len(b.records)) - b.totals.Skipped
+	if b.totals.Copied != changed || b.totals.Copied == 0 {
+		t.Errorf("%+v", b.totals)
+	}
+	t.Logf("%d lists at the destination", dst.count("list")-lists)
+}
+
+func TestCutsTileAndBound(t *testing.T) {
+	src, dst := newMemStore(), newMemStore()
+	fillStore(src, 9000, 3)
+	b := newBench(t, src, dst)
+	b.job.CutObjects = 700
+	scan := Task{ID: 1000, Kind: Scan}
+	if done, err := b.one(&scan); err != nil || !done {
+		t.Fatal(done, err)
+	}
+	var keys []string
+	for k := range src.objects {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	bound := ""
+	for i, task := range b.todo {
+		if task.From != bound {
+			t.Errorf("cut %d starts at %q, the one before ended at %q", i, task.From, bound)
+		}
+		n := 0
+		for _, k := range keys {
+			if k >= task.From && k < task.To {
+				n++
+			}
+		}
+		if n == 0 || n > 700 {
+			t.Errorf("cut %d holds %d keys", i, n)
+		}
+		bound = task.To
+	}
+	if last := keys[len(keys)-1]; bound != store.Next(last) {
+		t.Errorf("cuts end at %q, the last key is %q", bound, last)
+	}
+	b.drain()
+	b.equal(src, dst)
+}
+
+func TestExtrasCountOnce(t *testing.T) {
+	for _, seed := range []uint64{1, 2, 3, 4} {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 2))
+			src, dst := newMemStore(), newMemStore()
+			extras := int64(0)
+			for i := range 6000 {
+				key := fmt.Sprintf("k%05d", i)
+				dense := i/1000%2 == 0
+				switch {
+				case rnd.IntN(5) == 0:
+					dst.set(key, []byte("extra"))
+					extras++
+				case dense || rnd.IntN(20) == 0:
+					src.set(key, []byte(key))
+				default:
+					src.set(key, []byte(key))
+					dst.set(key, []byte(key))
+				}
+			}
+			b := newBench(t, src, dst)
+			b.job.CutObjects = 300 + rnd.Int64N(2000)
+			b.pass()
+			b.equal(src, dst)
+			if b.totals.Extra != extras {
+				t.Errorf("%d extra, want %d", b.totals.Extra, extras)
+			}
+		})
+	}
+}
+
+func TestFilterAndSkippedKinds(t *testing.T) {
+	src, dst := newMemDisk(), newMemStore()
+	src.set("a.jpg", []byte("1"))
+	src.set("b.txt", []byte("2"))
+	src.set("tmp/c.jpg", []byte("3"))
+	src.set("sock", nil, func(o *store.Object) { o.Kind, o.Reason = store.KindSkipped, "socket" })
+	src.set("dir/", nil, func(o *store.Object) {
+		o.Kind, o.Err = store.KindSkipped, memErr("list", "dir/", store.Auth, "permission denied")
+	})
+	b := newBench(t, src, dst)
+	b.job.Filter = &Filter{Include: []string{"*.jpg", "dir/", "sock"}, Exclude: []string{"tmp/**"}}
+	b.pass()
+	if c := b.totals; c.Copied != 1 || c.Filtered != 3 || c.Failed != 1 {
+		t.Errorf("%+v", c)
+	}
+	if r := b.record("sock"); r.Reason != "socket" {
+		t.Errorf("%+v", r)
+	}
+	if r := b.record("dir/"); r.Class != "auth" || !strings.Contains(r.Reason, "permission denied") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestLostAndCorruptedAreFound(t *testing.T) {
+	src, dst := newMemStore(), newMemStore()
+	fillStore(src, 50, 4)
+	src.set("lost", []byte("lost"))
+	src.set("flipped", []byte("flipped"))
+	dst.fail(memFault{op: "put", key: "lost", lose: true, times: -1})
+	dst.fail(memFault{op: "put", key: "flipped", flip: true, times: -1})
+	b := newBench(t, src, dst)
+	b.pass()
+	if b.totals.Failed != 2 || b.totals.Copied != 50 || b.classes["mismatch"] != 2 {
+		t.Errorf("%+v %v", b.totals, b.classes)
+	}
+	for _, key := range []string{"lost", "flipped"} {
+		if r := b.record(key); r.Outcome != Failed || r.Class != "mismatch" || r.Reason == "" {
+			t.Errorf("%+v", r)
+		}
+	}
+	// What failed is retried from the segments, and counts once in the end.
+	dst.faults = nil
+	for _, seg := range b.failed {
+		b.next++
+		b.todo = append(b.todo, Task{ID: b.next, Kind: List, Segment: seg, EndLine: seg.Lines, Retry: true})
+	}
+	b.records = slices.DeleteFunc(b.records, func(r Record) bool { return r.Outcome == Failed })
+	b.drain()
+	b.equal(src, dst)
+	if b.totals.Failed != 0 || b.totals.Copied != 52 {
+		t.Errorf("after the retry: %+v %v", b.totals, b.classes)
+	}
+}
+
+func TestTakeoverCountsRecovered(t *testing.T) {
+	src, dst := newMemStore(), newMemStore()
+	fillStore(src, 100, 5)
+	b := newBench(t, src, dst)
+	scan := Task{ID: 1000, Kind: Scan}
+	if _, err := b.one(&scan); err != nil {
+		t.Fatal(err)
+	}
+	old := dst.now() // before the pass, by the destination's clock
+	b.job.PassStart = dst.now()
+	n := 0
+	for k, o := range src.objects {
+		switch n++; {
+		case n <= 10: // was there before
+			dst.set(k, o.data, func(d *store.Object) { d.ModTime = old })
+		case n <= 40: // written by the dead holder
+			dst.set(k, o.data)
+		}
+	}
+	for i := range b.todo {
+		b.todo[i].Takeover = true
+	}
+	b.drain()
+	b.equal(src, dst)
+	if c := b.totals; c.Skipped != 10 || c.Copied != 90 || c.Recovered != 30 {
+		t.Errorf("%+v", c)
+	}
+	if dst.count("put") != 60 {
+		t.Errorf("%d puts", dst.count("put"))
+	}
+}
+
+func TestStopAndResume(t *testing.T) {
+	src, dst := newMemStore(), newMemStore()
+	fillStore(src, 3000, 6)
+	b := newBench(t, src, dst)
+	scan := Task{ID: 1000, Kind: Scan}
+	if _, err := b.one(&scan); err != nil {
+		t.Fatal(err)
+	}
+	task := b.todo[0]
+	b.todo = b.todo[1:]
+	stopAt := dst.fail(memFault{op: "put", nth: 100})
+	var once sync.Once
+	stopAt.do = func() { once.Do(func() { close(b.stop) }) }
+	done, err := b.one(&task)
+	if !errors.Is(err, ErrStopped) || done {
+		t.Fatal(done, err)
+	}
+	puts := dst.count("put")
+	if task.From == "" || b.totals.Copied != int64(puts) {
+		t.Errorf("stopped at %q with %d counted, %d put", task.From, b.totals.Copied, puts)
+	}
+	b.stop = make(chan struct{})
+	task.Takeover = true
+	b.todo = append(b.todo, task)
+	b.drain()
+	b.equal(src, dst)
+	if dst.count("put") != 3000 {
+		t.Errorf("%d puts for 3000 objects", dst.count("put"))
+	}
+}
+
+func TestYieldingScanGoesOn(t *testing.T) {
+	src, dst := newMemStore(), newMemStore()
+	fillStore(src, 5000, 7)
+	b := newBench(t, src, dst)
+	b.yields = 2
+	b.pass()
+	b.equal(src, dst)
+}
+
+func TestFenceEndsTask(t *testing.T) {
+	src, dst := newMemStore(), newMemStore()
+	fillStore(src, 500, 8)
+	b := newBench(t, src, dst)
+	f := dst.fail(memFault{op: "put", nth: 20})
+	f.do = func() {
+		b.mu.Lock()
+		b.fence = fmt.Errorf("deadline passed: %w", ErrFenced)
+		b.mu.Unlock()
+	}
+	scan := Task{ID: 1000, Kind: Scan}
+	if _, err := b.one(&scan); err != nil {
+		t.Fatal(err)
+	}
+	task := b.todo[0]
+	_, err := b.one(&task)
+	if !errors.Is(err, ErrFenced) {
+		t.Fatal(err)
+	}
+	if dst.count("put") > 20+16 || b.totals.Copied != 0 {
+		t.Errorf("%d puts after the lease was lost, %d counted", dst.count("put"), b.totals.Copied)
+	}
+}
+
+func TestDestinationThatTakesNothing(t *testing.T) {
+	for _, class := range []store.Class{store.Full, store.Auth} {
+		t.Run(string(class), func(t *testing.T) {
+			src, dst := newMemStore(), newMemStore()
+			fillStore(src, 300, 9)
+			dst.fail(memFault{op: "put", times: -1, err: memErr("put", "", class, "no")})
+			b := newBench(t, src, dst)
+			scan := Task{ID: 1000, Kind: Scan}
+			if _, err := b.one(&scan); err != nil {
+				t.Fatal(err)
+			}
+			task := b.todo[0]
+			_, err := b.one(&task)
+			var stop *JobError
+			if !errors.As(err, &stop) || stop.Class != class {
+				t.Fatal(err)
+			}
+			if dst.count("put") > 16 {
+				t.Errorf("%d writes were tried", dst.count("put"))
+			}
+		})
+	}
+}
+
+func TestVanishedAndChanged(t *testing.T) {
+	src, dst := newMemDisk(), newMemStore()
+	src.set("gone", []byte("x"))
+	src.set("kept", []byte("y"))
+	b := newBench(t, src, dst)
+	scan := Task{ID: 1000, Kind: Scan}
+	if _, err := b.one(&scan); err != nil {
+		t.Fatal(err)
+	}
+	src.remove("gone")
+	b.drain()
+	if c := b.totals; c.Vanished != 1 || c.Copied != 1 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestVerifyJob(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		src, dst testStore
+	}{
+		{"stores", newMemStore(), newMemStore()},
+		{"disk and store", newMemDisk(), newMemStore()},
+		{"disks", newMemDisk(), newMemDisk()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			src, dst := c.src.mem(), c.dst.mem()
+			at := time.Date(2024, 1, 2, 3, 4, 5, 6, time.UTC)
+			same := func(o *store.Object) { o.ModTime = at }
+			for i := range 1200 {
+				src.set(fmt.Sprintf("k%04d", i), fmt.Append(nil, "content ", i), same)
+				dst.set(fmt.Sprintf("k%04d", i), fmt.Append(nil, "content ", i), same)
+			}
+			src.set("missing", []byte("m"))
+			src.set("other", []byte("abc"), same)
+			dst.set("other", []byte("abd"), same)
+			src.set("size", []byte("abc"))
+			dst.set("size", []byte("abcd"))
+			dst.set("extra", nil)
+			b := newBench(t, c.src, c.dst)
+			b.job.Type = "verify"
+			b.pass()
+			if c := b.totals; c.Skipped != 1200 || c.Verified != 1200 || c.Failed != 3 || c.Extra != 1 {
+				t.Errorf("%+v", c)
+			}
+			if b.classes["missing"] != 1 || b.classes["differs"] != 2 {
+				t.Errorf("%v", b.classes)
+			}
+			if dst.count("put") != 0 {
+				t.Error("a verify job wrote")
+			}
+		})
+	}
+}
+
+func TestListJob(t *testing.T) {
+	src := newMemStore()
+	fillStore(src, 1500, 10)
+	b := newBench(t, src, nil)
+	b.job.Destination, b.job.Type = nil, "list"
+	b.pass()
+	if b.totals.Skipped != 1500 {
+		t.Errorf("%+v", b.totals)
+	}
+}
+
+func TestUnorderedListingIsRefused(t *testing.T) {
+	src, dst := newMemStore(), newMemStore()
+	b := newBench(t, disordered{src}, dst)
+	task := Task{ID: 1, Kind: Scan}
+	_, err := b.one(&task)
+	if err == nil || !strings.Contains(err.Error(), "out of order") {
+		t.Fatal(err)
+	}
+}
+
+// disordered lists keys that do not ascend.
+type disordered struct{ *memStore }
+
+func (d disordered) List(store.ListOptions) store.Lister { return &disorderedLister{} }
+
+type disorderedLister struct{ n int }
+
+func (l *disorderedLister) Next(context.Context) ([]store.Object, error) {
+	l.n++
+	return []store.Object{{Key: "b"}, {Key: "a"}}, nil
+}
+
+func (l *disorderedLister) Close() error { return nil }
+
+func TestRelistAgreesWithCopy(t *testing.T) {
+	src := newMemStore()
+	fillStore(src, 700, 11)
+	b := newBench(t, src, newMemStore())
+	var want Digest
+	for _, o := range src.objects {
+		want = want.Add(Entry(&o.Object))
+	}
+	task := Task{ID: 1, Kind: Relist}
+	got := Advance{}
+	err := b.n.Run(context.Background(), b.job, task, b, &captureLedger{benchLedger{bench: b, task: &task}, &got})
+	if err != nil || got.Objects != 700 || got.Digest != want || !got.Done {
+		t.Fatalf("%v %+v", err, got)
+	}
+}
+
+type captureLedger struct {
+	benchLedger
+	got *Advance
+}
+
+func (l *captureLedger) Advance(_ context.Context, a Advance) (bool, error) {
+	*l.got = a
+	return false, nil
+}
+
+func TestPreview(t *testing.T) {
+	src, dst := newMemStore(), newMemStore()
+	src.set("a", []byte("1"))
+	src.set("b", []byte("2"))
+	src.set("c", []byte("3"))
+	dst.set("b", []byte("2"))
+	dst.set("c", []byte("4"))
+	dst.set("d", nil)
+	b := newBench(t, src, dst)
+	var got []string
+	err := b.n.Preview(context.Background(), b.job, func(p Preview) error {
+		got = append(got, p.Action+" "+p.Key)
+		return nil
+	})
+	if err != nil || strings.Join(got, ", ") != "copy a, skip b, copy c, extra d" {
+		t.Fatal(got, err)
+	}
+}
+
+func TestKeyLines(t *testing.T) {
+	for _, key := range []string{"", "a", "a b", "#a", `\a`, "a\tb", "a\nb", "a\rb", "\xff\xfe", "日本", `\b64:`, strings.Repeat("x", 1024)} {
+		text := EncodeKey(key)
+		if strings.ContainsAny(text, "\t\r\n") {
+			t.Errorf("%q is written as %q", key, text)
+		}
+		if back, err := DecodeKey(text); err != nil || back != key {
+			t.Errorf("%q came back as %q, %v", key, back, err)
+		}
+	}
+}
