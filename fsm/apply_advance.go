@@ -113,9 +113,10 @@ func checkAdvance(job *Job, t *Task, c *AdvanceTask) error {
 // settle returns the task with its lower bound moved, and adds what it counted to its job.
 func settle(job *Job, old *Task, c *AdvanceTask) *Task {
 	t := clone(old)
-	t.From, t.Line = c.To, c.ToLine
 	if t.Kind == ListTask {
-		t.From = old.From
+		t.Line = c.ToLine
+	} else {
+		t.From = c.To
 	}
 	t.Objects += c.Objects
 	t.Bytes += c.Bytes

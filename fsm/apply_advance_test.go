@@ -128,6 +128,8 @@ func TestScanCuts(t *testing.T) {
 		"both":                   {"", "m", false, []NewCut{{From: []byte("a"), To: []byte("b"), Segment: segment('s', 1)}}, ErrInvalid},
 		"list with a digest":     {"", "m", false, []NewCut{{Segment: segment('s', 1), Digest: digest(1)}}, ErrInvalid},
 		"list of nothing":        {"", "m", false, []NewCut{{Segment: segment('s', 0)}}, ErrInvalid},
+		"more than was listed":   {"", "m", false, []NewCut{{From: []byte("a"), To: []byte("b"), Objects: 4}}, ErrInvalid},
+		"bytes not listed":       {"", "m", false, []NewCut{{From: []byte("a"), To: []byte("b"), Bytes: 10}}, ErrInvalid},
 		"negative count":         {"", "m", false, []NewCut{{From: []byte("a"), To: []byte("b"), Objects: -1}}, ErrInvalid},
 		"digest of wrong size":   {"", "m", false, []NewCut{{From: []byte("a"), To: []byte("b"), Digest: []byte("x")}}, ErrInvalid},
 		"segment that is a list": {"", "m", false, []NewCut{{Segment: &Segment{Name: segment('s', 1).Name, Lines: 1, Manifest: true}}}, ErrInvalid},
@@ -135,7 +137,7 @@ func TestScanCuts(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			b := running(t)
-			c := AdvanceTask{Task: 1, Epoch: b.lease(1), From: []byte(test.from), To: []byte(test.to), Done: test.done, Cuts: test.cuts}
+			c := AdvanceTask{Task: 1, Epoch: b.lease(1), From: []byte(test.from), To: []byte(test.to), Done: test.done, Counts: Counts{Listed: 3, BytesListed: 9}, Cuts: test.cuts}
 			if test.want != nil {
 				b.refuses(c, test.want)
 				return

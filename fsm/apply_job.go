@@ -97,10 +97,11 @@ func (s *State) pauseJob(c PauseJob) error {
 	if err != nil {
 		return err
 	}
-	if old.State == Paused {
+	switch old.State {
+	case Paused:
 		return nil
-	}
-	if old.State != Running {
+	case Running, Pending:
+	default:
 		return ErrJobState
 	}
 	job := clone(old)
@@ -124,7 +125,7 @@ func (s *State) continueJob(c ContinueJob) error {
 	if err != nil {
 		return err
 	}
-	if old.State == Running {
+	if old.State == Running || old.State == Pending {
 		return nil
 	}
 	if old.State != Paused {
@@ -132,6 +133,9 @@ func (s *State) continueJob(c ContinueJob) error {
 	}
 	job := clone(old)
 	job.State, job.Reason, job.Class = Running, "", ""
+	if job.Pass == 0 {
+		job.State = Pending
+	}
 	job.Tolerated = job.Counts.Failed
 	s.jobs[job.ID] = job
 	return nil

@@ -103,9 +103,6 @@ func TestFinishPass(t *testing.T) {
 
 func TestPauseAndContinue(t *testing.T) {
 	b := cut(t)
-	b.must(submit("idle"))
-	b.refuses(PauseJob{Job: "idle", Nonce: testNonce}, ErrJobState)
-	b.refuses(ContinueJob{Job: "idle", Nonce: testNonce}, ErrJobState)
 	b.refuses(PauseJob{Job: "none", Nonce: testNonce}, ErrNoJob)
 	b.refuses(ContinueJob{Job: "none", Nonce: testNonce}, ErrNoJob)
 
@@ -133,6 +130,21 @@ func TestPauseAndContinue(t *testing.T) {
 		t.Errorf("continued job: %+v", j)
 	}
 	b.lease(2)
+}
+
+func TestPausePending(t *testing.T) {
+	b := cut(t)
+	b.must(submit("idle"))
+	b.unchanged(ContinueJob{Job: "idle", Nonce: testNonce})
+	b.must(PauseJob{Job: "idle", Nonce: testNonce, Reason: "no such bucket", Class: "config"})
+	if j := b.job("idle"); j.State != Paused || j.Reason != "no such bucket" || j.Class != "config" {
+		t.Errorf("paused before its first pass: %+v", j)
+	}
+	b.refuses(StartPass{Job: "idle", Nonce: testNonce, Pass: 1}, ErrJobState)
+	b.must(ContinueJob{Job: "idle", Nonce: testNonce})
+	if j := b.job("idle"); j.State != Pending || j.Reason != "" || j.Class != "" {
+		t.Errorf("continued before its first pass: %+v", j)
+	}
 }
 
 func TestCancelAndRemove(t *testing.T) {

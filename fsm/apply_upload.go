@@ -90,8 +90,14 @@ func findUpload(uploads []*Upload, key []byte) (int, bool) {
 	return slices.BinarySearchFunc(uploads, key, func(u *Upload, key []byte) int { return bytes.Compare(u.Key, key) })
 }
 
-// splitUploads parts uploads at a key.
+// splitUploads parts uploads at a key. An empty part is nil, as it comes back from a snapshot.
 func splitUploads(uploads []*Upload, at []byte) (below, rest []*Upload) {
 	i, _ := findUpload(uploads, at)
-	return slices.Clip(uploads[:i]), slices.Clip(uploads[i:])
+	if i > 0 {
+		below = slices.Clip(uploads[:i])
+	}
+	if i < len(uploads) {
+		rest = uploads[i:]
+	}
+	return below, rest
 }

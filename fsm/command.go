@@ -71,7 +71,7 @@ type FinishPass struct {
 	At    int64  `json:"at"`
 }
 
-// PauseJob stops a running job; tasks are released with what they settled.
+// PauseJob stops a running job, or keeps a pending one from starting; tasks are released with what they settled.
 type PauseJob struct {
 	Job    string `json:"job"`
 	Nonce  []byte `json:"nonce"`
@@ -80,7 +80,7 @@ type PauseJob struct {
 	At     int64  `json:"at"`
 }
 
-// ContinueJob lets a paused job run again.
+// ContinueJob lets a paused job run again, or be pending again if no pass of it had started.
 type ContinueJob struct {
 	Job   string `json:"job"`
 	Nonce []byte `json:"nonce"`

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -147,7 +148,7 @@ func (s *State) readCuts(dec *json.Decoder, n int) error {
 }
 
 func (s *State) readTasks(dec *json.Decoder, n int) error {
-	nodes := map[string]string{} // one copy of each name: tasks are many, nodes few
+	names := map[string]string{} // one copy of each node and kind: tasks are many, names few
 	for range n {
 		t := new(Task)
 		if err := dec.Decode(t); err != nil {
@@ -157,12 +158,28 @@ func (s *State) readTasks(dec *json.Decoder, n int) error {
 		if j == nil || t.ID > s.lastTask || s.tasks[t.ID] != nil {
 			return fmt.Errorf("read task %d: %w: of job %q", t.ID, ErrInvalid, t.Job)
 		}
-		t.Job = j.ID
-		if node, ok := nodes[t.Node]; ok {
-			t.Node = node
+		t.Job, t.Node, t.Kind = j.ID, intern(names, t.Node), TaskKind(intern(names, string(t.Kind)))
+		if c := s.Cut(t.Job, t.Cut); c != nil {
+			t.From, t.To = share(t.From, c.From), share(t.To, c.To)
 		}
-		nodes[t.Node] = t.Node
 		s.putTask(t)
 	}
 	return nil
+}
+
+// intern returns the first copy seen of an equal string, so that the others can be freed.
+func intern(seen map[string]string, s string) string {
+	if first, ok := seen[s]; ok {
+		return first
+	}
+	seen[s] = s
+	return s
+}
+
+// share returns b in place of an equal a.
+func share(a, b []byte) []byte {
+	if bytes.Equal(a, b) {
+		return b
+	}
+	return a
 }
