@@ -1,0 +1,166 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// What is wrong with a body that does not have the length it was announced with.
+var (
+	errShortBody = errors.New("content ended before its announced size")
+	errLongBody  = errors.New("content is longer than its announced size")
+	errBadBody   = errors.New("content is announced wrongly")
+)
+
+// payload is the content of one request. net/http may read a request's body until after the request returned; the
+// caller's buffer is free only after wait.
+type payload struct {
+	body    store.Body
+	ctx     context.Context // checked in every read: nothing is sent once it ends
+	readers sync.WaitGroup
+	mu      sync.Mutex
+	err     error // of the caller's Reader, the first
+}
+
+func newPayload(ctx context.Context, body store.Body) (*payload, error) {
+	p := &payload{body: body, ctx: ctx}
+	if body.Bytes != nil && int64(len(body.Bytes)) != body.Size {
+		return nil, fmt.Errorf("%w: %d bytes as %d", errBadBody, len(body.Bytes), body.Size)
+	}
+	if body.Size < 0 {
+		return nil, fmt.Errorf("%w: %d bytes", errBadBody, body.Size)
+	}
+	if body.Size == 0 && body.Bytes == nil && body.Reader != nil {
+		return p, p.probe(body.Reader)
+	}
+	return p, nil
+}
+
+// attach makes the content the request's body.
+func (p *payload) attach(req *http.Request) {
+	req.ContentLength = p.body.Size
+	switch {
+	case p.body.Size == 0:
+		req.Body = http.NoBody
+	case p.body.Bytes != nil:
+		req.Body = p.open(bytes.NewReader(p.body.Bytes))
+		// Lets net/http try another connection when the server closed this one before it took a byte.
+		req.GetBody = func() (io.ReadCloser, error) { return p.open(bytes.NewReader(p.body.Bytes)), nil }
+	default:
+		req.Body = p.open(&exactReader{r: p.body.Reader, left: p.body.Size, probe: p.probe})
+	}
+}
+
+func (p *payload) open(r io.Reader) io.ReadCloser {
+	p.readers.Add(1)
+	return &payloadReader{p: p, r: r}
+}
+
+// wait returns when nobody reads the content any more, with the error of the caller's Reader.
+func (p *payload) wait() error {
+	p.readers.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// probe fails unless r is at its end.
+func (p *payload) probe(r io.Reader) error {
+	var one [1]byte
+	for range 100 { // a Reader may return nothing and no error, but not for ever
+		n, err := r.Read(one[:])
+		switch {
+		case n > 0:
+			return errLongBody
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+// payloadReader is one reading of the content.
+type payloadReader struct {
+	p      *payload
+	r      io.Reader
+	mu     sync.Mutex // Close waits for a Read under way
+	closed bool
+}
+
+// Read reads from the content and keeps the reason when that fails.
+func (b *payloadReader) Read(buf []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	if err := b.p.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := b.r.Read(buf)
+	if canceled := b.p.ctx.Err(); canceled != nil {
+		n, err = 0, canceled
+	}
+	if err != nil && err != io.EOF {
+		b.p.mu.Lock()
+		if b.p.err == nil {
+			b.p.err = err
+		}
+		b.p.mu.Unlock()
+	}
+	return n, err
+}
+
+// Close gives the content back.
+func (b *payloadReader) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.closed = true
+		b.p.readers.Done()
+	}
+	return nil
+}
+
+// exactReader passes on exactly left bytes. It hands out the last piece only after it saw the end behind it: a server
+// that got all announced bytes would store them.
+type exactReader struct {
+	r     io.Reader
+	left  int64
+	probe func(io.Reader) error
+}
+
+// Read reads the next piece.
+func (e *exactReader) Read(p []byte) (int, error) {
+	if e.left == 0 {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > e.left {
+		p = p[:e.left]
+	}
+	n, err := e.r.Read(p)
+	if int64(n) < e.left {
+		e.left -= int64(n)
+		if err == io.EOF {
+			err = errShortBody
+		}
+		return n, err
+	}
+	if err == nil {
+		err = e.probe(e.r)
+	}
+	if err != nil && err != io.EOF {
+		return 0, err
+	}
+	e.left = 0
+	return n, nil
+}

@@ -1,0 +1,131 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// CanCopyFrom implements store.Copier.
+func (s *Store) CanCopyFrom(src store.Source) bool {
+	other, ok := src.(*Store)
+	return ok && other.identity == s.identity
+}
+
+// CopyLimit implements store.Copier.
+func (s *Store) CopyLimit() int64 { return largestPart }
+
+// Copy implements store.Copier. The metadata stays the source's unless opts.Meta differs from what from tells of it;
+// where from tells nothing and opts.Meta is empty, it stays as well.
+func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, key string, opts store.PutOptions) (store.Object, error) {
+	const op = "copy"
+	source, err := s.copySource(src, from, key)
+	header := make(http.Header)
+	if err == nil {
+		err = setMetadata(header, opts)
+	}
+	if err != nil {
+		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
+	}
+	in := &s3.CopyObjectInput{
+		Bucket: &s.bucket, Key: aws.String(s.prefix + key), CopySource: &source, MetadataDirective: types.MetadataDirectiveCopy,
+	}
+	if from.ETag != "" {
+		in.CopySourceIfMatch = aws.String(quote(from.ETag))
+	}
+	if replacesMeta(from.Meta, opts) {
+		in.MetadataDirective = types.MetadataDirectiveReplace
+	} else {
+		header = make(http.Header)
+	}
+	setCondition(header, opts.Condition)
+	out, err := s.api.CopyObject(ctx, in, withHeader(header))
+	if err != nil {
+		return store.Object{}, s.wrap(ctx, op, key, err)
+	}
+	if out.CopyObjectResult == nil {
+		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: errors.New("the server gave no result")}
+	}
+	r := out.CopyObjectResult
+	o := store.Object{
+		Key: key, Kind: from.Kind, Size: from.Size, Target: from.Target,
+		ETag: unquote(aws.ToString(r.ETag)), ModTime: aws.ToTime(r.LastModified).UTC(),
+	}
+	if r.ChecksumType != types.ChecksumTypeComposite {
+		o.Sums.CRC64NVME = decodeSum(aws.ToString(r.ChecksumCRC64NVME), 8)
+		o.Sums.CRC32C = decodeSum(aws.ToString(r.ChecksumCRC32C), 4)
+		o.Sums.SHA256 = decodeSum(aws.ToString(r.ChecksumSHA256), 32)
+	}
+	if isEncrypted(answerHeader(out.ResultMetadata)) {
+		s.sums.etagOpaque.Store(true)
+	}
+	o.Sums = o.Sums.Merge(s.sumsOfETag(o.ETag))
+	return o, nil
+}
+
+// copySource names the object to copy from as the header wants it.
+func (s *Store) copySource(src store.Source, from store.Object, key string) (string, error) {
+	other, ok := src.(*Store)
+	if !ok {
+		return "", fmt.Errorf("cannot copy from a store of another kind: %T", src)
+	}
+	if err := s.checkKey(http.MethodPut, s.prefix+key); err != nil {
+		return "", err
+	}
+	if err := other.checkKey(http.MethodGet, other.prefix+from.Key); err != nil {
+		return "", err
+	}
+	return escapePath(other.bucket + "/" + other.prefix + from.Key), nil
+}
+
+// replacesMeta tells whether the copy gets metadata of its own.
+func replacesMeta(have *store.Metadata, opts store.PutOptions) bool {
+	if opts.Kind == store.KindSymlink {
+		return true
+	}
+	if have == nil {
+		return !equalMeta(&store.Metadata{}, &opts.Meta)
+	}
+	return !equalMeta(have, &opts.Meta)
+}
+
+func equalMeta(a, b *store.Metadata) bool {
+	return a.ContentType == b.ContentType && a.CacheControl == b.CacheControl && a.ContentDisposition == b.ContentDisposition &&
+		a.ContentEncoding == b.ContentEncoding && a.ContentLanguage == b.ContentLanguage && a.Expires == b.Expires &&
+		maps.Equal(a.User, b.User)
+}
+
+// CopyPart implements store.Copier.
+func (s *Store) CopyPart(ctx context.Context, src store.Source, from store.Object, off, n int64, key, id string, part int) (store.Part, error) {
+	const op = "copy part"
+	source, err := s.copySource(src, from, key)
+	if err != nil {
+		return store.Part{}, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
+	}
+	in := &s3.UploadPartCopyInput{
+		Bucket: &s.bucket, Key: aws.String(s.prefix + key), UploadId: &id, PartNumber: aws.Int32(int32(part)),
+		CopySource: &source, CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", off, off+n-1)),
+	}
+	if from.ETag != "" {
+		in.CopySourceIfMatch = aws.String(quote(from.ETag))
+	}
+	out, err := s.api.UploadPartCopy(ctx, in)
+	if err != nil {
+		return store.Part{}, s.wrap(ctx, op, key, err)
+	}
+	if out.CopyPartResult == nil {
+		return store.Part{}, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: errors.New("the server gave no result")}
+	}
+	r := out.CopyPartResult
+	etag := unquote(aws.ToString(r.ETag))
+	sums := store.Checksums{CRC64NVME: decodeSum(aws.ToString(r.ChecksumCRC64NVME), 8)}
+	return store.Part{Number: part, Size: n, ETag: etag, Sums: sums.Merge(s.sumsOfETag(etag))}, nil
+}

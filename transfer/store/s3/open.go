@@ -1,0 +1,191 @@
+package s3
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// Limits of S3, https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html and UsingMetadata.html.
+const (
+	maxKey       = 1024    // bytes
+	smallestPart = 5 << 20 // bytes, but for the last part
+	largestPart  = 5 << 30 // bytes; also the largest object of one Put or Copy
+	mostParts    = 10000
+	maxMetadata  = 2 << 10 // bytes of names and values of user metadata
+	pageSize     = 1000    // keys, uploads or parts a page
+)
+
+// defaultRegion is what servers that know no regions expect in signatures.
+const defaultRegion = "us-east-1"
+
+// Store is a bucket, or a folder of one. It implements store.Destination and its optional abilities Multiparter,
+// Copier, SumChooser and Single.
+type Store struct {
+	bucket string
+	prefix string // "" or ending in "/"
+	path   string // of the location, as given
+	region string
+
+	base   url.URL // of the bucket
+	client *client
+	api    *s3.Client
+	creds  aws.CredentialsProvider
+	signer *v4.Signer
+	now    func() time.Time
+	sums   sumState
+	// keepsDots: the server is known to take "." and ".." in keys literally.
+	keepsDots bool
+
+	identity identity
+}
+
+// identity is what must be equal for one store to copy from the other without the bytes passing here.
+type identity struct {
+	endpoint, region, profile string
+	credentials               store.Credentials
+}
+
+// Open opens the store that cfg names. It reads configuration, and sends nothing.
+func Open(ctx context.Context, cfg store.Config) (store.Destination, error) {
+	return open(ctx, cfg)
+}
+
+func open(ctx context.Context, cfg store.Config) (*Store, error) {
+	opts, err := parseOptions(cfg.Location)
+	if err != nil {
+		return nil, err
+	}
+	conf, err := loadConfig(ctx, cfg, opts)
+	if err != nil {
+		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: fmt.Errorf("load AWS configuration: %w", err)}
+	}
+	buildable, ok := conf.HTTPClient.(*awshttp.BuildableClient)
+	if !ok {
+		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: fmt.Errorf("load AWS configuration: unexpected HTTP client %T", conf.HTTPClient)}
+	}
+	s := &Store{
+		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: folder(cfg.Location.Path), region: conf.Region,
+		client: &client{transport: buildable.GetTransport(), idle: idleTimeout, slow: slowTimeout},
+		creds:  conf.Credentials, now: time.Now,
+		signer: v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }),
+	}
+	s.api = s3.NewFromConfig(conf, func(o *s3.Options) {
+		o.HTTPClient = s.client
+		o.Retryer = aws.NopRetryer{}
+		o.UsePathStyle = pathStyle(opts, aws.ToString(o.BaseEndpoint))
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+		o.DisableLogOutputChecksumValidationSkipped = true
+	})
+	endpoint := aws.ToString(s.api.Options().BaseEndpoint)
+	if err := s.resolve(ctx); err != nil {
+		return nil, err
+	}
+	s.identity = identity{endpoint, s.region, opts.profile, cfg.Credentials}
+	if isAWS(endpoint) {
+		s.sums.crc64.Store(crc64Proven)
+		s.keepsDots = true
+	}
+	return s, nil
+}
+
+// folder makes a prefix of a path: it always ends in "/", so that "photos" is not "photos-old".
+func folder(path string) string {
+	if path == "" || strings.HasSuffix(path, "/") {
+		return path
+	}
+	return path + "/"
+}
+
+// pathStyle decides between https://endpoint/bucket/key and https://bucket.endpoint/key.
+func pathStyle(opts options, endpoint string) bool {
+	if opts.pathStyle != nil {
+		return *opts.pathStyle
+	}
+	return !isAWS(endpoint)
+}
+
+func loadConfig(ctx context.Context, cfg store.Config, opts options) (aws.Config, error) {
+	load := []func(*config.LoadOptions) error{config.WithHTTPClient(newBuildable(cfg.Concurrency))}
+	if opts.region != "" {
+		load = append(load, config.WithRegion(opts.region))
+	}
+	if opts.profile != "" {
+		load = append(load, config.WithSharedConfigProfile(opts.profile))
+	}
+	if opts.endpoint != "" {
+		load = append(load, config.WithBaseEndpoint(opts.endpoint))
+	}
+	if c := cfg.Credentials; c != (store.Credentials{}) {
+		load = append(load, config.WithCredentialsProvider(
+			credentials.NewStaticCredentialsProvider(c.AccessKey, c.SecretKey, c.SessionToken)))
+	}
+	conf, err := config.LoadDefaultConfig(ctx, load...)
+	if conf.Region == "" {
+		conf.Region = defaultRegion
+	}
+	return conf, err
+}
+
+// resolve finds the URL of the bucket as the SDK would.
+func (s *Store) resolve(ctx context.Context) error {
+	o := s.api.Options()
+	params := s3.EndpointParameters{
+		Bucket: &s.bucket, Region: &o.Region, Endpoint: o.BaseEndpoint, ForcePathStyle: &o.UsePathStyle,
+		UseFIPS:      aws.Bool(o.EndpointOptions.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled),
+		UseDualStack: aws.Bool(o.EndpointOptions.UseDualStackEndpoint == aws.DualStackEndpointStateEnabled),
+	}
+	endpoint, err := o.EndpointResolverV2.ResolveEndpoint(ctx, params)
+	if err != nil {
+		return &store.Error{Op: "open", Class: store.Misconfigured, Hint: hintRegion, Err: fmt.Errorf("resolve endpoint: %w", err)}
+	}
+	s.base = endpoint.URI
+	s.base.Path = strings.TrimSuffix(s.base.Path, "/")
+	s.base.RawPath = ""
+	return nil
+}
+
+// Abilities tells what every S3 store can do.
+func (s *Store) Abilities() store.Abilities {
+	return store.Abilities{
+		Scheme: "s3", Order: store.OrderBytes, Conditional: true, Pinned: true, Metadata: true,
+		ModTimeUnit: time.Second, ListsByKeys: true, MaxKey: maxKey,
+	}
+}
+
+// Single implements store.Single: a path without a "/" at its end may be the key of one object.
+func (s *Store) Single(ctx context.Context) (key string, ok bool, err error) {
+	if s.path == "" || strings.HasSuffix(s.path, "/") {
+		return "", false, nil
+	}
+	was := s.prefix
+	cut := strings.LastIndexByte(s.path, '/') + 1
+	s.prefix, key = s.path[:cut], s.path[cut:]
+	_, err = s.Stat(ctx, key)
+	switch {
+	case err == nil:
+		return key, true, nil
+	case store.ClassOf(err) == store.NotFound:
+		err = nil
+	}
+	s.prefix = was
+	return "", false, err
+}
+
+// Close drops the connections that nothing uses.
+func (s *Store) Close() error {
+	s.client.transport.CloseIdleConnections()
+	return nil
+}

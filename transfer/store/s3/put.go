@@ -1,0 +1,115 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// Put implements store.Destination.
+func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store.PutOptions) (store.Object, error) {
+	const op = "put"
+	header := make(http.Header, 16)
+	body, err := bodyOfKind(key, body, opts)
+	if err == nil {
+		err = setMetadata(header, opts)
+	}
+	if err != nil {
+		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
+	}
+	setCondition(header, opts.Condition)
+	resp, err := s.sendBody(ctx, request{op: op, method: http.MethodPut, key: key, header: header}, body)
+	if err != nil {
+		return store.Object{}, err
+	}
+	return store.Object{
+		Key: key, Kind: opts.Kind, Size: body.Size, Target: opts.Target,
+		ETag: unquote(resp.Header.Get("Etag")), Sums: s.sumsOf(resp.Header),
+	}, nil
+}
+
+// bodyOfKind gives directory markers and links no content, and refuses what S3 cannot tell apart.
+func bodyOfKind(key string, body store.Body, opts store.PutOptions) (store.Body, error) {
+	switch opts.Kind {
+	case store.KindObject:
+		return body, nil
+	case store.KindDir:
+		if !strings.HasSuffix(key, "/") && key != "" {
+			return body, errors.New("the key of a directory marker ends in \"/\"")
+		}
+		return store.Body{}, nil
+	case store.KindSymlink:
+		return store.Body{}, nil
+	}
+	return body, errors.New("special files cannot be stored")
+}
+
+func setCondition(h http.Header, c store.Condition) {
+	if c.Absent {
+		h["If-None-Match"] = []string{"*"}
+	}
+	if c.ETag != "" {
+		h["If-Match"] = []string{quote(c.ETag)}
+	}
+}
+
+// sendBody sends content with the sums known of it, and learns from the answer what the endpoint makes of them.
+func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http.Response, error) {
+	content, err := newPayload(ctx, body)
+	if err != nil {
+		return nil, s.wrapBody(ctx, r, err)
+	}
+	r.body = content
+	probing := s.setSums(r.header, body.Sums)
+	again := r.header
+	if probing {
+		again = r.header.Clone() // signing adds to the header
+	}
+	resp, refused, err := s.exchange(ctx, r)
+	switch {
+	case refused == nil:
+		if err == nil && probing {
+			s.learnSums(resp.Header)
+		}
+		return resp, s.wrap(ctx, r.op, r.key, err)
+	case !probing || !mayBeAboutSums(refused):
+		return nil, s.fault(r.op, r.key, refused)
+	case body.Bytes == nil && body.Size > 0:
+		s.sums.crc64.CompareAndSwap(crc64Unknown, crc64None)
+		fault := s.fault(r.op, r.key, refused)
+		fault.Class = store.Transient // the content is spent; the caller's next attempt goes without the sum
+		return nil, fault
+	}
+	again.Del(headerCRC64)
+	r.header = again
+	resp, err = s.do(ctx, r)
+	if err == nil {
+		s.sums.crc64.CompareAndSwap(crc64Unknown, crc64None)
+	}
+	return resp, err
+}
+
+// wrapBody classifies content that cannot be sent.
+func (s *Store) wrapBody(ctx context.Context, r request, err error) error {
+	if errors.Is(err, errBadBody) {
+		return &store.Error{Op: r.op, Key: r.key, Class: store.Permanent, Err: err}
+	}
+	return s.wrap(ctx, r.op, r.key, err)
+}
+
+// Delete implements store.Destination.
+func (s *Store) Delete(ctx context.Context, key string) error {
+	resp, err := s.do(ctx, request{op: "delete", method: http.MethodDelete, key: key})
+	var e *store.Error
+	if errors.As(err, &e) && e.Class == store.NotFound && e.Code != "NoSuchBucket" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	finish(resp.Body)
+	return nil
+}

@@ -1,0 +1,181 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// unsignedPayload stands for the payload's hash in a signature that does not cover it
+// (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html).
+const unsignedPayload = "UNSIGNED-PAYLOAD"
+
+// userAgent is what servers log.
+const userAgent = "brigade"
+
+// request is one directly signed request about one key.
+type request struct {
+	op     string // as errors name it
+	method string
+	key    string // relative
+	bucket bool   // the request is about the bucket, not about a key
+	query  string // encoded
+	header http.Header
+	body   *payload // nil for none
+}
+
+// do sends a request. Its error is classified; its answer has a status below 300, and the caller closes it.
+func (s *Store) do(ctx context.Context, r request) (*http.Response, error) {
+	resp, refused, err := s.exchange(ctx, r)
+	if refused != nil {
+		return nil, s.fault(r.op, r.key, refused)
+	}
+	return resp, s.wrap(ctx, r.op, r.key, err)
+}
+
+// exchange sends a request and gives an answer, a refusal or an error.
+func (s *Store) exchange(ctx context.Context, r request) (*http.Response, *refusal, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	req, err := s.newRequest(ctx, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	resp, err := s.client.send(req, s.client.idle)
+	if r.body == nil {
+		if err == nil && resp.StatusCode >= 300 {
+			return nil, readRefusal(resp), nil
+		}
+		return resp, nil, err
+	}
+	return s.afterBody(resp, r.body, err)
+}
+
+// afterBody returns only when the caller's content is free again.
+func (s *Store) afterBody(resp *http.Response, body *payload, err error) (*http.Response, *refusal, error) {
+	if err != nil {
+		if own := body.wait(); own != nil {
+			err = own
+		}
+		return nil, nil, err
+	}
+	if resp.StatusCode >= 300 {
+		refused := readRefusal(resp)
+		if own := body.wait(); own != nil {
+			return nil, nil, own // the server refused what it got because it did not get all
+		}
+		return nil, refused, nil
+	}
+	finish(resp.Body)
+	if own := body.wait(); own != nil {
+		return nil, nil, own
+	}
+	return resp, nil, nil
+}
+
+func (s *Store) newRequest(ctx context.Context, r request) (*http.Request, error) {
+	u := s.base
+	u.RawQuery = r.query
+	if r.bucket {
+		if u.Path == "" {
+			u.Path = "/"
+		}
+		return s.sign(ctx, r, &u)
+	}
+	full := s.prefix + r.key
+	if err := s.checkKey(r.method, full); err != nil {
+		return nil, &store.Error{Op: r.op, Key: r.key, Class: store.Permanent, Err: err}
+	}
+	u.Path, u.RawPath = s.base.Path+"/"+full, escapePath(s.base.Path)+"/"+escapePath(full)
+	return s.sign(ctx, r, &u)
+}
+
+// checkKey refuses keys that would reach something else than an object of that name. An empty key is the bucket itself.
+// Servers over file systems clean paths: a write to "a/../b" would overwrite "b".
+func (s *Store) checkKey(method, full string) error {
+	if full == "" {
+		return errors.New("the key is empty")
+	}
+	if len(full) > maxKey {
+		return fmt.Errorf("the key has %d bytes; S3 takes %d", len(full), maxKey)
+	}
+	if method == http.MethodGet || method == http.MethodHead || s.keepsDots || !strings.Contains(full, ".") {
+		return nil
+	}
+	for segment := range strings.SplitSeq(full, "/") {
+		if segment == "." || segment == ".." {
+			return fmt.Errorf("the key has a path segment %q, which this server may resolve to another key", segment)
+		}
+	}
+	return nil
+}
+
+func (s *Store) sign(ctx context.Context, r request, u *url.URL) (*http.Request, error) {
+	header := r.header
+	if header == nil {
+		header = make(http.Header, 8)
+	}
+	req := (&http.Request{
+		Method: r.method, URL: u, Host: u.Host, Header: header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	if r.body != nil {
+		r.body.attach(req)
+	}
+	creds, err := s.creds.Retrieve(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get credentials: %w", err)
+	}
+	header["X-Amz-Content-Sha256"] = []string{unsignedPayload}
+	if err := s.signer.SignHTTP(ctx, creds, req, unsignedPayload, "s3", s.region, s.now()); err != nil {
+		return nil, fmt.Errorf("sign request: %w", err)
+	}
+	// Not signed: intermediaries change them.
+	header["User-Agent"] = []string{userAgent}
+	header["Accept-Encoding"] = []string{"identity"}
+	return req, nil
+}
+
+// escapePath percent-encodes all bytes but unreserved ones and "/", as signatures of S3 want it
+// (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html, UriEncode).
+func escapePath(path string) string { return escape(path, true) }
+
+func escapeQuery(value string) string { return escape(value, false) }
+
+func escape(text string, keepSlash bool) string {
+	const digits = "0123456789ABCDEF"
+	extra := 0
+	for i := range len(text) {
+		if !plain(text[i], keepSlash) {
+			extra += 2
+		}
+	}
+	if extra == 0 {
+		return text
+	}
+	out := make([]byte, 0, len(text)+extra)
+	for i := range len(text) {
+		if c := text[i]; plain(c, keepSlash) {
+			out = append(out, c)
+		} else {
+			out = append(out, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return string(out)
+}
+
+func plain(c byte, keepSlash bool) bool {
+	switch {
+	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		return true
+	case c == '-', c == '_', c == '.', c == '~':
+		return true
+	}
+	return c == '/' && keepSlash
+}
