@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/bucketbrigade/brigade/cluster"
+	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/scheduler"
+	"github.com/bucketbrigade/brigade/transfer"
+)
+
+const (
+	// nodeName is the ID of the only node of an embedded cluster.
+	nodeName = "import"
+	// raftMultiplier scales raft's timers; a cluster of one elects itself, and need not wait long before.
+	raftMultiplier = 0.05
+	// taskSlots is how many tasks run at once: enough that the end of one does not leave the connections idle.
+	taskSlots = 8
+	// stopPatience bounds how long tasks may take to settle what is in flight.
+	stopPatience = 10 * time.Second
+)
+
+// engine is a cluster of one in this process: replicated state, leader and worker.
+type engine struct {
+	log     *slog.Logger
+	logFile io.Closer
+	dir     *cluster.Dir
+	node    *cluster.Node
+	machine *fsm.Machine
+	spool   transfer.Spool
+	leader  *scheduler.Leader
+	worker  *scheduler.Worker
+	mover   *transfer.Node
+
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	failed  chan error // the worker's end, if it is not in order
+}
+
+// engineConfig says what an engine works with.
+type engineConfig struct {
+	paths       jobPaths
+	concurrency int
+	memory      int64
+	open        scheduler.Open
+}
+
+// startEngine opens the state, which locks it, and starts the cluster on it. It returns once this node leads.
+func (a *app) startEngine(ctx context.Context, cfg engineConfig) (e *engine, err error) {
+	if err := os.MkdirAll(filepath.Dir(cfg.paths.dir), 0o700); err != nil {
+		return nil, fmt.Errorf("make state directory: %w", err)
+	}
+	e = &engine{machine: fsm.NewMachine(), failed: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.close())
+		}
+	}()
+	if e.dir, err = cluster.OpenDir(cfg.paths.dir); err != nil {
+		return nil, fmt.Errorf("open state: %w", err)
+	}
+	if e.log, e.logFile, err = a.openLog(cfg.paths.dir); err != nil {
+		return nil, err
+	}
+	if e.spool, err = cluster.NewSpool(e.dir); err != nil {
+		return nil, fmt.Errorf("open spool: %w", err)
+	}
+	e.node, err = cluster.Start(ctx, cluster.Config{
+		Dir: e.dir, NodeID: nodeName, Multiplier: raftMultiplier, Machine: e.machine, Logger: e.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the embedded cluster: %w", err)
+	}
+	e.start(ctx, cfg)
+	if err := e.leader.Ready(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// start runs leader and worker until close.
+func (e *engine) start(ctx context.Context, cfg engineConfig) {
+	e.leader = scheduler.NewLeader(scheduler.LeaderConfig{
+		Log: e.node, Machine: e.machine, Spool: e.spool, Logger: e.log, Jitter: rand.Float64,
+	})
+	e.mover = transfer.NewNode(nodeName, e.spool, e.log, cfg.concurrency, cfg.memory)
+	e.worker = scheduler.NewWorker(scheduler.WorkerConfig{
+		Node: nodeName, Runner: e.mover, Leader: e.leader, Open: cfg.open, Slots: taskSlots, Logger: e.log,
+	})
+	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	e.running.Go(func() { e.report(e.leader.Run(ctx)) })
+	e.running.Go(func() { e.report(e.worker.Run(ctx)) })
+}
+
+// report keeps the first error that ended leader or worker.
+func (e *engine) report(err error) {
+	if err == nil {
+		return
+	}
+	select {
+	case e.failed <- err:
+	default:
+	}
+}
+
+// settle lets tasks settle what is in flight and give themselves back.
+func (e *engine) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, stopPatience)
+	defer cancel()
+	e.worker.Stop(ctx)
+}
+
+// close stops everything and unlocks the state. It waits for what it started.
+func (e *engine) close() error {
+	if e.cancel != nil {
+		e.cancel()
+	}
+	e.running.Wait()
+	var errs []error
+	if e.node != nil {
+		errs = append(errs, e.node.Shutdown())
+	}
+	if e.dir != nil {
+		errs = append(errs, e.dir.Close())
+	}
+	if e.logFile != nil {
+		errs = append(errs, e.logFile.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// job returns the job as the state has it, nil if there is none.
+func (e *engine) job(id string) (job *fsm.Job) {
+	e.machine.Read(func(s *fsm.State) { job = s.Job(id) })
+	return job
+}
+
+// tally returns where a job stands now.
+func (e *engine) tally(id string) tally {
+	t := tally{listing: true, written: e.mover.Meter.BytesWritten.Load()}
+	if st, ok := e.leader.Status(id); ok {
+		t.counts, t.listing = st.Counts, !st.ListingDone
+	}
+	return t
+}
+
+// propose commits a command and returns why the state refused it.
+func (e *engine) propose(ctx context.Context, cmd fsm.Command) error {
+	result, err := e.leader.Propose(ctx, cmd)
+	if err != nil {
+		return fmt.Errorf("commit %T: %w", cmd, err)
+	}
+	if result.Err != nil {
+		return fmt.Errorf("commit %T: %w", cmd, result.Err)
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "brigade",
+		Short: "Move data between object stores and file systems, with proof that every object arrived",
+		Example: `  brigade import ./photos s3://archive/photos/
+  brigade import job.yaml
+  brigade import --help`,
+		Version:       versionOf(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.PersistentFlags().Bool("json", false, "print one JSON document instead of text")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return misuse(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
+	})
+	root.SetVersionTemplate("brigade {{.Version}}\n")
+	root.AddCommand(newImport(a), newVersion(a))
+	return root
+}
+
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
+	}
+	return misuse(fmt.Errorf("unknown command %q%s; see brigade --help", args[0], hint))
+}
+
+// argCount bounds the number of arguments, as misuse.
+func argCount(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cobra.RangeArgs(least, most)(cmd, args); err != nil {
+			return misuse(fmt.Errorf("%s: %w; see %s --help", cmd.Name(), err, cmd.CommandPath()))
+		}
+		return nil
+	}
+}
+
+// wantsJSON tells whether --json was given.
+func wantsJSON(cmd *cobra.Command) bool {
+	v, err := cmd.Flags().GetBool("json")
+	return err == nil && v
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bucketbrigade/brigade/conf"
+	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// side is one end of a job: where it is, and what opens it.
+type side struct {
+	role  store.Role
+	at    store.Location // canonical
+	creds store.Credentials
+}
+
+// sides are both ends of a job; a list job has no destination.
+type sides struct {
+	source      *side
+	destination *side
+}
+
+// locate reads both URLs and refuses what they alone show to be wrong.
+func (a *app) locate(job *conf.Job) (sides, error) {
+	var s sides
+	var err error
+	if s.source, err = a.sideOf(job, store.RoleSource, job.Source, "BRIGADE_SRC_"); err != nil {
+		return sides{}, err
+	}
+	if job.Type == "list" {
+		return s, nil
+	}
+	if s.destination, err = a.sideOf(job, store.RoleDestination, job.Destination, "BRIGADE_DST_"); err != nil {
+		return sides{}, err
+	}
+	if err := overlap(s.source.at, s.destination.at); err != nil {
+		return sides{}, misuse(err)
+	}
+	return s, nil
+}
+
+func (a *app) sideOf(job *conf.Job, role store.Role, c conf.Side, prefix string) (*side, error) {
+	key := string(role) + ".url"
+	at, err := store.Parse(c.URL)
+	if err != nil {
+		return nil, misuse(job.Fail(key, err.Error(), ""))
+	}
+	if err := a.stores.Validate(at); err != nil {
+		return nil, misuse(job.Fail(key, err.Error(), ""))
+	}
+	creds, err := a.credentialsOf(job, string(role), c, prefix)
+	if err != nil {
+		return nil, err
+	}
+	return &side{role: role, at: canonical(at), creds: creds}, nil
+}
+
+// opened is one side with its store open and checked.
+type opened struct {
+	store  store.Destination
+	clock  time.Time // the store's; zero where it tells none
+	asked  time.Time // our clock halfway through the question
+	single *string   // the source is this one object
+}
+
+// openSide opens a store and proves that it can be used. Errors name side, URL, what failed and what can be done.
+func (a *app) openSide(ctx context.Context, s *side, nonce string, concurrency int) (*opened, error) {
+	fail := func(err error) error { return fmt.Errorf("%s %s: %w", s.role, s.at, err) }
+	st, err := a.stores.Open(ctx, store.Config{
+		Location: s.at, Role: s.role, Credentials: s.creds, Nonce: nonce, Concurrency: concurrency,
+	})
+	if err != nil {
+		return nil, fail(err)
+	}
+	o := &opened{store: st}
+	if err := o.check(ctx, s.role); err != nil {
+		return nil, fail(errors.Join(err, st.Close()))
+	}
+	return o, nil
+}
+
+func (o *opened) check(ctx context.Context, role store.Role) error {
+	if s, ok := o.store.(store.Single); ok && role == store.RoleSource {
+		key, single, err := s.Single(ctx)
+		if err != nil {
+			return err
+		}
+		if single {
+			o.single = &key
+		}
+	}
+	before := time.Now()
+	clock, err := o.store.Check(ctx)
+	if err != nil {
+		return err
+	}
+	o.clock, o.asked = clock, before.Add(time.Since(before)/2)
+	return nil
+}
+
+// clockOffset is what to add to our clock to get the store's.
+func (o *opened) clockOffset() time.Duration {
+	if o == nil || o.clock.IsZero() {
+		return 0
+	}
+	return o.clock.Sub(o.asked)
+}
+
+// stores are both sides open; a list job has no destination.
+type stores struct {
+	source      *opened
+	destination *opened
+}
+
+// openSides opens both stores.
+func (a *app) openSides(ctx context.Context, s sides, nonce string, concurrency int) (*stores, error) {
+	src, err := a.openSide(ctx, s.source, nonce, concurrency)
+	if err != nil {
+		return nil, err
+	}
+	if s.destination == nil {
+		return &stores{source: src}, nil
+	}
+	dst, err := a.openSide(ctx, s.destination, nonce, concurrency)
+	if err != nil {
+		return nil, errors.Join(err, src.store.Close())
+	}
+	return &stores{source: src, destination: dst}, nil
+}
+
+// close closes what is open.
+func (s *stores) close() error {
+	if s == nil {
+		return nil
+	}
+	err := s.source.store.Close()
+	if s.destination != nil {
+		err = errors.Join(err, s.destination.store.Close())
+	}
+	return err
+}
+
+// useSealed takes credentials from the state where none are given now.
+func (s *side) useSealed(seal sealing, kept fsm.Side) error {
+	if s.creds != (store.Credentials{}) || len(kept.Sealed) == 0 {
+		return nil
+	}
+	creds, err := seal.open(kept)
+	if err != nil {
+		return err
+	}
+	s.creds = creds
+	return nil
+}
