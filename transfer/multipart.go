@@ -26,6 +26,7 @@ type multipart struct {
 	trust bool              // held parts are taken as they are, the whole is proven at the end
 	parts []store.Part      // by index: as the store acknowledged them
 	sums  []store.Checksums // by index: of what was read, or of a trusted part as listed
+	proof string            // the sum that showed that all fetched parts arrived; "" for none
 	shown []string          // by index: the sum that showed that a part arrived; "" for none
 }
 
@@ -118,12 +119,23 @@ func (m *multipart) sendAll(ctx context.Context) error {
 		}
 	}
 	m.res.Sums = m.combined()
-	if m.by == nil {
-		if err := m.sourceChecked(m.res.Sums); err != nil {
-			return err
-		}
+	if m.by != nil {
+		return m.fetchedAll()
+	}
+	if err := m.sourceChecked(m.res.Sums); err != nil {
+		return err
 	}
 	return m.recheck(ctx)
+}
+
+// fetchedAll holds what the destination reports of the parts that it fetched against what the source reports.
+func (m *multipart) fetchedAll() error {
+	equal, known, by := m.res.Sums.Match(m.src.Sums)
+	if known && !equal && m.job.Verify == "checksum" {
+		return mismatch(m.key, by, "the parts", m.res.Sums, "the source", m.src.Sums)
+	}
+	m.proof = by
+	return nil
 }
 
 // combined returns the sums of the whole as far as the parts' sums tell them.
@@ -270,7 +282,11 @@ func (m *multipart) finished(ctx context.Context, dst store.Object) error {
 		return fmt.Errorf("close upload: %w", err)
 	}
 	if m.by != nil {
-		return m.fetched(ctx, dst)
+		err := m.fetched(ctx, dst)
+		if m.res.SentChecked == "" && m.job.Verify == "checksum" {
+			m.res.SentChecked = m.proof
+		}
+		return err
 	}
 	sums := m.res.Sums
 	if err := m.acknowledged(dst, m.src.Size, sums); err != nil {

@@ -1,0 +1,163 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/minio/crc64nvme"
+	"pgregory.net/rapid"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// TestCombineCRC: the CRC of a whole from those of its pieces is the CRC taken directly.
+func TestCombineCRC(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		data := content(rapid.IntRange(0, 5000).Draw(t, "size"), rapid.Uint64().Draw(t, "seed"))
+		cut := rapid.IntRange(0, len(data)).Draw(t, "cut")
+		a, b := data[:cut], data[cut:]
+		if got := combineCRC64(crc64nvme.Checksum(a), crc64nvme.Checksum(b), int64(len(b))); got != crc64nvme.Checksum(data) {
+			t.Fatalf("crc64nvme %x, directly %x", got, crc64nvme.Checksum(data))
+		}
+		sum := func(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
+		if got := combineCRC32C(sum(a), sum(b), int64(len(b))); got != sum(data) {
+			t.Fatalf("crc32c %x, directly %x", got, sum(data))
+		}
+	})
+}
+
+func TestCombineParts(t *testing.T) {
+	all := wanted{md5: true, crc64: true, crc32c: true, sha256: true}
+	data := content(1000, 8)
+	var parts []store.Part
+	for off := 0; off < len(data); off += 300 {
+		p := data[off:min(off+300, len(data))]
+		parts = append(parts, store.Part{Size: int64(len(p)), Sums: sumsOf(all, p)})
+	}
+	got, whole := combineParts(parts), sumsOf(all, data)
+	if got.CRC64NVME != whole.CRC64NVME || got.CRC32C != whole.CRC32C || got.MD5 != "" || got.SHA256 != "" {
+		t.Errorf("combined %v, whole %v", got.Hex(), whole.Hex())
+	}
+	s := memMultipart{newMemStore()}
+	uploadInParts(t, s, "k", data, 300)
+	if got.PartsMD5 != s.listed("k").ETag {
+		t.Errorf("multipart ETag %s, store %s", got.PartsMD5, s.listed("k").ETag)
+	}
+	parts[2].Sums = store.Checksums{CRC32C: parts[2].Sums.CRC32C}
+	if diff := cmp.Diff(store.Checksums{CRC32C: whole.CRC32C}, combineParts(parts)); diff != "" {
+		t.Error(diff)
+	}
+	if !combineParts(nil).IsZero() {
+		t.Error("sums of nothing")
+	}
+}
+
+func TestHasherIsSumsOf(t *testing.T) {
+	for i := range 16 {
+		w := wanted{i&1 > 0, i&2 > 0, i&4 > 0, i&8 > 0}
+		h := newHasher(w)
+		data := content(1000, 3)
+		h.add(data[:7])
+		h.add(nil)
+		h.add(data[7:])
+		if diff := cmp.Diff(sumsOf(w, data), h.sums()); diff != "" || h.size != 1000 {
+			t.Errorf("%+v: %s", w, diff)
+		}
+	}
+}
+
+// chooser is a destination that reports sums of choice.
+type chooser struct {
+	*memStore
+	md5, crc64 bool
+}
+
+func (c chooser) WantSums() (md5, crc64 bool) { return c.md5, c.crc64 }
+
+// plainDestination hides all optional interfaces.
+type plainDestination struct{ store.Destination }
+
+func TestWantedSums(t *testing.T) {
+	s, disk := newMemStore(), newMemDisk()
+	md5, crc64, crc32c, sha256 := store.Checksums{MD5: "m"}, store.Checksums{CRC64NVME: "c"}, store.Checksums{CRC32C: "3"}, store.Checksums{SHA256: "s"}
+	for i, tc := range []struct {
+		dst    store.Destination
+		verify string
+		src    store.Checksums
+		want   wanted
+	}{
+		{chooser{s, true, false}, "none", md5, wanted{}},
+		{chooser{s, true, false}, "size", md5, wanted{}},
+		{plainDestination{s}, "checksum", store.Checksums{}, wanted{md5: true}},
+		{plainDestination{s}, "checksum", crc64, wanted{md5: true, crc64: true}},
+		{chooser{s, true, false}, "checksum", md5, wanted{md5: true}},
+		{chooser{s, true, true}, "checksum", md5, wanted{md5: true}},
+		{chooser{s, true, true}, "checksum", md5.Merge(crc64), wanted{crc64: true}},
+		{chooser{s, true, true}, "checksum", store.Checksums{}, wanted{crc64: true}},
+		{chooser{s, true, true}, "checksum", crc32c, wanted{crc64: true, crc32c: true}},
+		{chooser{s, false, true}, "checksum", md5, wanted{md5: true, crc64: true}},
+		{chooser{s, false, false}, "checksum", store.Checksums{}, wanted{crc64: true}},
+		{chooser{s, false, false}, "checksum", sha256, wanted{sha256: true}},
+		{disk, "checksum", store.Checksums{}, wanted{crc64: true}},
+		{disk, "checksum", md5, wanted{md5: true}},
+		{disk, "checksum", md5.Merge(crc32c), wanted{crc32c: true}},
+	} {
+		if diff := cmp.Diff(tc.want, wantedSums(&Job{Destination: tc.dst, Verify: tc.verify}, tc.src), cmp.AllowUnexported(wanted{})); diff != "" {
+			t.Errorf("row %d: %s", i, diff)
+		}
+	}
+}
+
+func BenchmarkSums(b *testing.B) {
+	data := content(256<<10, 1)
+	for _, w := range []struct {
+		name string
+		want wanted
+	}{{"md5", wanted{md5: true}}, {"crc64nvme", wanted{crc64: true}}, {"crc32c", wanted{crc32c: true}}, {"sha256", wanted{sha256: true}},
+		{"md5+crc64nvme", wanted{md5: true, crc64: true}}} {
+		b.Run(w.name, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			h := newHasher(w.want)
+			for b.Loop() {
+				h.add(data)
+			}
+		})
+	}
+}
+
+func BenchmarkCombine(b *testing.B) {
+	parts := make([]store.Part, 10000)
+	for i := range parts {
+		parts[i] = store.Part{Size: 16 << 20, Sums: store.Checksums{CRC64NVME: "12345678"}}
+	}
+	for b.Loop() {
+		combineParts(parts)
+	}
+}
+
+func BenchmarkCopySmall(b *testing.B) {
+	src, dst := newMemStore(), newMemStore()
+	dst.ab.Conditional = false
+	bench := newCopyBench(b, src, memMultipart{dst})
+	bench.n.Tuning = DefaultTuning()
+	for i := range 100 {
+		src.set(fmt.Sprint(i), content(4096, uint64(i)))
+	}
+	objects := make([]store.Object, 100)
+	for i := range objects {
+		objects[i] = src.listed(fmt.Sprint(i))
+	}
+	b.SetBytes(4096)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		res := bench.n.copyObject(context.Background(), bench.job, bench.task, objects[i%100], nil, bench, &bench.ledger)
+		if res.Outcome != Copied {
+			b.Fatal(res.Err)
+		}
+		i++
+	}
+}
