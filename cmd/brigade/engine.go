@@ -63,6 +63,7 @@ func (a *app) startEngine(ctx context.Context, cfg engineConfig) (e *engine, err
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.close())
+			e = nil
 		}
 	}()
 	if e.dir, err = cluster.OpenDir(cfg.paths.dir); err != nil {
@@ -80,15 +81,13 @@ func (a *app) startEngine(ctx context.Context, cfg engineConfig) (e *engine, err
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded cluster: %w", err)
 	}
-	e.start(ctx, cfg)
-	if err := e.leader.Ready(ctx); err != nil {
-		return nil, err
-	}
-	return e, nil
+	return e, e.start(ctx, cfg)
 }
 
-// start runs leader and worker until close.
-func (e *engine) start(ctx context.Context, cfg engineConfig) {
+// start runs leader and worker until close; the worker once there is a leader to call.
+func (e *engine) start(ctx context.Context, cfg engineConfig) error {
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	e.cancel = cancel
 	e.leader = scheduler.NewLeader(scheduler.LeaderConfig{
 		Log: e.node, Machine: e.machine, Spool: e.spool, Logger: e.log, Jitter: rand.Float64,
 	})
@@ -96,9 +95,12 @@ func (e *engine) start(ctx context.Context, cfg engineConfig) {
 	e.worker = scheduler.NewWorker(scheduler.WorkerConfig{
 		Node: nodeName, Runner: e.mover, Leader: e.leader, Open: cfg.open, Slots: taskSlots, Logger: e.log,
 	})
-	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	e.running.Go(func() { e.report(e.leader.Run(ctx)) })
-	e.running.Go(func() { e.report(e.worker.Run(ctx)) })
+	e.running.Go(func() { e.report(e.leader.Run(life)) })
+	if err := e.leader.Ready(ctx); err != nil {
+		return err
+	}
+	e.running.Go(func() { e.report(e.worker.Run(life)) })
+	return nil
 }
 
 // report keeps the first error that ended leader or worker.

@@ -23,6 +23,7 @@ type evidence struct {
 	copied        int64
 	sourceChecked int64 // bytes read match what the source reports
 	sent          int64 // the destination's checksum matches what was sent
+	hashed        int64 // a checksum was taken of the bytes that passed
 	listed        int64 // found in the destination's listing afterwards
 	filtered      map[string]int64
 	extra         keyGroup // at the destination only
@@ -83,6 +84,7 @@ func (e *evidence) addLines(text []byte) error {
 			e.copied++
 			e.sourceChecked += has(line, `"source_checked":"`)
 			e.sent += has(line, `"sent_checked":"`)
+			e.hashed += has(line, `"sums":{`)
 			e.listed += has(line, `"listed":true`)
 			continue
 		}

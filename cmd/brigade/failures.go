@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -86,9 +87,22 @@ type failures struct {
 // failureFiles are the lists of failed keys on disk.
 type failureFiles struct{ records, list string }
 
+// remove deletes the lists of an earlier pass.
+func (f failureFiles) remove() error {
+	for _, name := range []string{f.records, f.list} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove old list of failed keys: %w", err)
+		}
+	}
+	return nil
+}
+
 // collectFailures reads the failed keys of a job, writes the lists beside its state, and sums them up.
 func collectFailures(ctx context.Context, spool transfer.Spool, job *fsm.Job, dir string) (failures, failureFiles, error) {
 	files := failureFiles{filepath.Join(dir, "failed.jsonl"), filepath.Join(dir, "failed.list")}
+	if len(job.Failed) == 0 && len(job.LostRanges) == 0 {
+		return failures{}, failureFiles{}, files.remove()
+	}
 	c := failureCollector{byClass: map[string]*failureGroup{}}
 	err := writeFile(files.records, func(lines io.Writer) error {
 		return writeFile(files.list, func(keys io.Writer) error {

@@ -208,9 +208,11 @@ func (r *report) shown(p *printer) {
 	of := " of " + count(e.copied, "copied object", "copied objects")
 	p.line("")
 	p.line("shown:")
-	p.line("  source-checked   %s%s: the bytes read match a checksum that the source reports", humanize.Comma(e.sourceChecked), of)
+	if e.sourceChecked > 0 {
+		p.line("  source-checked   %s%s: the bytes read match a checksum that the source reports", humanize.Comma(e.sourceChecked), of)
+	}
 	if r.hashedBefore {
-		p.line("  hashed           %s%s: hashed before the write, not read back", humanize.Comma(e.sent), of)
+		p.line("  hashed           %s%s: hashed before the write, not read back", humanize.Comma(e.hashed), of)
 	} else {
 		p.line("  sent = received  %s%s: the destination's checksum matches what was sent", humanize.Comma(e.sent), of)
 	}
