@@ -37,10 +37,10 @@ func (s *Store) CreateUpload(ctx context.Context, key string, opts store.PutOpti
 	if err != nil {
 		return "", &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
 	}
+	// No checksum algorithm is named: then CRC64NVME over the whole object is the default where there is one
+	// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html), and parts may, but
+	// need not, carry it.
 	in := &s3.CreateMultipartUploadInput{Bucket: &s.bucket, Key: aws.String(s.prefix + key)}
-	if s.sums.crc64.Load() == crc64Proven {
-		in.ChecksumAlgorithm, in.ChecksumType = types.ChecksumAlgorithmCrc64nvme, types.ChecksumTypeFullObject
-	}
 	out, err := s.api.CreateMultipartUpload(ctx, in, withHeader(header))
 	if err != nil {
 		return "", s.wrap(ctx, op, key, err)

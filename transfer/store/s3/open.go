@@ -75,9 +75,11 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 	if !ok {
 		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: fmt.Errorf("load AWS configuration: unexpected HTTP client %T", conf.HTTPClient)}
 	}
+	transport := buildable.GetTransport()
+	transport.DialContext = dialer(transport.DialContext)
 	s := &Store{
 		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: folder(cfg.Location.Path), region: conf.Region,
-		client: &client{transport: buildable.GetTransport(), idle: idleTimeout, slow: slowTimeout},
+		client: &client{transport: transport, idle: idleTimeout, slow: slowTimeout},
 		creds:  conf.Credentials, now: time.Now,
 		signer: v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }),
 	}

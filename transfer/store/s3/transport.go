@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 
@@ -79,19 +80,22 @@ func (c *client) Do(req *http.Request) (*http.Response, error) {
 // send sends a request under a watchdog of its own, which also guards the answer's body. Redirects are not followed.
 func (c *client) send(req *http.Request, limit time.Duration) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	w := &watchdog{limit: limit, cancel: cancel}
+	w := &watchdog{limit: limit, ctx: ctx, cancel: cancel}
 	w.timer = time.AfterFunc(limit, w.bark)
-	req = req.WithContext(ctx)
 	if req.Body != nil && req.Body != http.NoBody {
 		req.Body = &watchedRequest{req.Body, w}
+		if req.URL.Scheme == "https" {
+			ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: w.gotConn})
+		}
 	}
-	resp, err := c.transport.RoundTrip(req)
+	resp, err := c.transport.RoundTrip(req.WithContext(ctx))
 	w.timer.Stop()
 	if err != nil {
 		err = w.explain(err)
 		cancel(nil)
 		return nil, err
 	}
+	w.answered()
 	resp.Body = &watchedAnswer{resp.Body, w, c.idle}
 	return resp, nil
 }
@@ -99,9 +103,11 @@ func (c *client) send(req *http.Request, limit time.Duration) (*http.Response, e
 // watchdog cancels a request when nothing moves.
 type watchdog struct {
 	limit   time.Duration // until the answer begins
+	ctx     context.Context
 	timer   *time.Timer
 	cancel  context.CancelCauseFunc
 	stalled atomic.Bool
+	conn    atomic.Pointer[conn] // that the content goes to, where TLS is spoken
 }
 
 func (w *watchdog) bark() {
@@ -128,6 +134,10 @@ type watchedRequest struct {
 func (b *watchedRequest) Read(p []byte) (int, error) {
 	b.w.timer.Stop()
 	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.w.cancel(err) // so that the connection is not ended in an orderly way
+		return n, err
+	}
 	b.w.timer.Reset(b.w.limit)
 	return n, err
 }
