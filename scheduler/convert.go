@@ -88,12 +88,11 @@ func countsFrom(c transfer.Counts) fsm.Counts {
 }
 
 // stampPass writes into an opened job what belongs to the pass and is known only once the pass began.
-func stampPass(opened transfer.Job, j *fsm.Job) *transfer.Job {
+func stampPass(opened *transfer.Job, j *fsm.Job) {
 	opened.ID, opened.Nonce, opened.Type = j.ID, hex.EncodeToString(j.Nonce), j.Type
 	opened.Pass = j.Pass
 	opened.PassStart, opened.PrevStart = timeOf(j.PassClock), timeOf(j.PrevStart)
 	opened.Skew = time.Duration(j.SkewNanos)
-	return &opened
 }
 
 func timeOf(unixNano int64) time.Time {

@@ -27,9 +27,16 @@ type openJob struct {
 	job       *transfer.Job
 	preflight Preflight
 	err       error
+	stamp     sync.Once
 
 	users   int  // guarded by openJobs.mu, as is retired
 	retired bool // out of the map: closed by its last user
+}
+
+// forPass returns the job that all tasks of its pass share. It may have been opened before the pass began.
+func (e *openJob) forPass(job *fsm.Job) *transfer.Job {
+	e.stamp.Do(func() { stampPass(e.job, job) })
+	return e.job
 }
 
 func newOpenJobs(open Open) *openJobs {

@@ -169,7 +169,7 @@ func (w *Worker) run(ctx context.Context, t *taskRun) {
 	defer w.jobs.release(opened)
 	task, err := taskOf(&t.task)
 	if err == nil {
-		err = w.cfg.Runner.Run(ctx, stampPass(*opened.job, &t.job), task, t, t)
+		err = w.cfg.Runner.Run(ctx, opened.forPass(&t.job), task, t, t)
 	}
 	w.finish(ctx, t, err)
 }
