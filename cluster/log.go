@@ -1,0 +1,42 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// raftLogger returns a logger for raft that writes to l.
+func raftLogger(l *slog.Logger) hclog.Logger {
+	logger := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Debug, Output: io.Discard})
+	logger.RegisterSink(logSink{l.With("component", "raft")})
+	return logger
+}
+
+// logSink receives raft's messages.
+type logSink struct{ log *slog.Logger }
+
+// Accept implements hclog.SinkAdapter. Levels come down by one: every start and election is a warning to raft, to the
+// operator of a cluster it is not.
+func (s logSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
+	to := slog.LevelDebug
+	switch {
+	case level >= hclog.Error:
+		to = slog.LevelError
+	case level == hclog.Warn:
+		to = slog.LevelInfo
+	}
+	ctx := context.Background()
+	if !s.log.Enabled(ctx, to) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, len(args)/2)
+	for i := 0; i+1 < len(args); i += 2 {
+		// As text: some values are live structures of raft.
+		attrs = append(attrs, slog.String(fmt.Sprint(args[i]), fmt.Sprint(args[i+1])))
+	}
+	s.log.LogAttrs(ctx, to, msg, attrs...)
+}

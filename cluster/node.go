@@ -1,0 +1,269 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+)
+
+// StateMachine is what the log is applied to.
+type StateMachine interface {
+	// Apply changes the state by a committed entry, each index once and in order; the answer goes to the proposer.
+	Apply(index uint64, entry []byte) any
+	// Snapshot notes the state quickly; the function returned writes it out beside further Apply calls.
+	Snapshot() func(io.Writer) error
+	// Restore replaces the state.
+	Restore(r io.Reader) error
+}
+
+// Config describes a node.
+type Config struct {
+	Dir        string  // folder of the raft log and its snapshots, made on first use; its owner holds the data directory's lock
+	NodeID     string  // Dir.NodeID
+	Multiplier float64 // of raft's timers (1 s without a leader starts an election), 0.05 to 10; 0 means 1
+	Machine    StateMachine
+	Logger     *slog.Logger
+	// OnStuck is called when an operation takes longer than StuckAfter: a leader whose disk hangs goes on being leader,
+	// so that its process has to end. It must not wait for Shutdown.
+	OnStuck    func(error)
+	StuckAfter time.Duration // 0 means 30 s
+}
+
+// Settings of raft. Entries are at most MaxEntry, so that the log kept behind a snapshot stays small.
+const (
+	logCacheEntries   = 512
+	snapshotsKept     = 2
+	snapshotThreshold = 4096
+	snapshotInterval  = 60 * time.Second
+	trailingLogs      = 4096
+	boltTimeout       = 5 * time.Second
+	defaultStuckAfter = 30 * time.Second
+	termName          = "CurrentTerm" // raft's own name of the term in its stable store
+)
+
+// Node is this process's member of the raft cluster.
+type Node struct {
+	raft    *raft.Raft
+	store   *raftboltdb.BoltStore
+	pending pending
+
+	stop     context.CancelFunc // of the watchdog
+	watchdog sync.WaitGroup
+	once     sync.Once
+	down     chan struct{} // closed when the node has shut down
+	downErr  error
+}
+
+// Start opens the log, restores the state from it and joins the election. On first use it makes a cluster of one. ctx
+// bounds the start only; the node runs until Shutdown.
+func Start(ctx context.Context, c Config) (*Node, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("start node: %w", err)
+	}
+	conf, err := raftConfig(c)
+	if err != nil {
+		return nil, fmt.Errorf("start node: %w", err)
+	}
+	if err := makeDir(c.Dir); err != nil {
+		return nil, fmt.Errorf("start node: %w", err)
+	}
+	store, err := openLog(filepath.Join(c.Dir, "raft.db"))
+	if err != nil {
+		return nil, fmt.Errorf("start node: %w", err)
+	}
+	r, err := startRaft(c, conf, store)
+	if err != nil {
+		return nil, fmt.Errorf("start node: %w", errors.Join(err, store.Close()))
+	}
+	n := &Node{raft: r, store: store, down: make(chan struct{})}
+	n.startWatchdog(c)
+	return n, nil
+}
+
+func raftConfig(c Config) (*raft.Config, error) {
+	m := c.Multiplier
+	if m == 0 {
+		m = 1
+	}
+	if m < 0.05 || m > 10 {
+		return nil, fmt.Errorf("multiplier %v is not in 0.05 to 10", m)
+	}
+	scale := func(d time.Duration) time.Duration { return time.Duration(float64(d) * m) }
+	conf := raft.DefaultConfig()
+	conf.LocalID = raft.ServerID(c.NodeID)
+	conf.HeartbeatTimeout = scale(conf.HeartbeatTimeout)
+	conf.ElectionTimeout = scale(conf.ElectionTimeout)
+	conf.LeaderLeaseTimeout = scale(conf.LeaderLeaseTimeout)
+	conf.SnapshotThreshold = snapshotThreshold
+	conf.SnapshotInterval = snapshotInterval
+	conf.TrailingLogs = trailingLogs
+	conf.BatchApplyCh = true // up to ten times the rate; what waits is bounded by the callers' contexts
+	conf.NoLegacyTelemetry = true
+	conf.Logger = raftLogger(c.Logger)
+	return conf, nil
+}
+
+func openLog(path string) (*raftboltdb.BoltStore, error) {
+	store, err := raftboltdb.New(raftboltdb.Options{
+		Path: path,
+		// Without a time-out a second process would wait for ever. The list of free pages is rebuilt at the start instead
+		// of written at each commit.
+		BoltOptions:             &bbolt.Options{Timeout: boltTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType},
+		MsgpackUseNewTimeFormat: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open log %s: %w", path, err)
+	}
+	return store, nil
+}
+
+func startRaft(c Config, conf *raft.Config, store *raftboltdb.BoltStore) (*raft.Raft, error) {
+	logs, err := raft.NewLogCache(logCacheEntries, store)
+	if err != nil {
+		return nil, fmt.Errorf("make log cache: %w", err)
+	}
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(c.Dir, snapshotsKept, conf.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("open snapshots: %w", err)
+	}
+	_, transport := raft.NewInmemTransport(raft.ServerAddress(c.NodeID))
+	if err := bootstrap(conf, logs, store, snapshots, transport); err != nil {
+		return nil, err
+	}
+	r, err := raft.NewRaft(conf, machine{c.Machine}, logs, store, snapshots, transport)
+	if err != nil {
+		return nil, fmt.Errorf("start raft: %w", err)
+	}
+	if err := checkMember(r, conf.LocalID); err != nil {
+		return nil, errors.Join(err, r.Shutdown().Error())
+	}
+	return r, nil
+}
+
+// bootstrap makes this node a cluster of one unless there is a state already.
+func bootstrap(conf *raft.Config, logs raft.LogStore, store raft.StableStore, snapshots raft.SnapshotStore, transport raft.Transport) error {
+	if err := forgetHalfBootstrap(logs, store, snapshots); err != nil {
+		return err
+	}
+	alone := raft.Configuration{Servers: []raft.Server{{ID: conf.LocalID, Address: transport.LocalAddr()}}}
+	err := raft.BootstrapCluster(conf, logs, store, snapshots, transport, alone)
+	if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
+		return fmt.Errorf("bootstrap: %w", err)
+	}
+	return nil
+}
+
+// forgetHalfBootstrap repairs what a crash inside the first bootstrap leaves: raft sets the term, then writes the
+// first entry. A term without any entry would keep a cluster of one from ever having a leader.
+func forgetHalfBootstrap(logs raft.LogStore, store raft.StableStore, snapshots raft.SnapshotStore) error {
+	term, err := store.GetUint64([]byte(termName))
+	if errors.Is(err, raftboltdb.ErrKeyNotFound) || err == nil && term == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read term: %w", err)
+	}
+	last, err := logs.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	kept, err := snapshots.List()
+	if err != nil {
+		return fmt.Errorf("list snapshots: %w", err)
+	}
+	if last > 0 || len(kept) > 0 {
+		return nil
+	}
+	if err := store.SetUint64([]byte(termName), 0); err != nil {
+		return fmt.Errorf("reset term: %w", err)
+	}
+	return nil
+}
+
+// checkMember refuses a log of another node: this one could wait for ever to become its leader.
+func checkMember(r *raft.Raft, id raft.ServerID) error {
+	f := r.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return fmt.Errorf("read members: %w", err)
+	}
+	servers := f.Configuration().Servers
+	if !slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == id }) {
+		return fmt.Errorf("the log is not of node %s: %v", id, servers)
+	}
+	return nil
+}
+
+// LeaderCh signals changes of leadership: true when this node became leader, false when it is no more. Only the newest
+// signal is kept, so that each one received, of either value, means: stop what the leader did, then see.
+func (n *Node) LeaderCh() <-chan bool { return n.raft.LeaderCh() }
+
+// IsLeader tells whether this node is leader as far as it knows.
+func (n *Node) IsLeader() bool { return n.raft.State() == raft.Leader }
+
+// Term is the current election term.
+func (n *Node) Term() uint64 { return n.raft.CurrentTerm() }
+
+// Shutdown stops the node and closes its log. It gives up waiting when ctx ends, and may be called again to wait on.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.once.Do(func() {
+		n.pending.close()
+		go n.shutdown() // waited for through down
+	})
+	select {
+	case <-n.down:
+		return n.downErr
+	case <-ctx.Done():
+		return fmt.Errorf("shut down node: %w", ctx.Err())
+	}
+}
+
+func (n *Node) shutdown() {
+	defer close(n.down)
+	err := n.raft.Shutdown().Error()
+	n.pending.wait() // raft answers what is outstanding when it stops
+	n.stop()
+	n.watchdog.Wait()
+	if err := errors.Join(err, n.store.Close()); err != nil {
+		n.downErr = fmt.Errorf("shut down node: %w", err)
+	}
+}
+
+// machine adapts a StateMachine to raft.
+type machine struct{ StateMachine }
+
+// Apply implements raft.FSM.
+func (m machine) Apply(l *raft.Log) any { return m.StateMachine.Apply(l.Index, l.Data) }
+
+// Snapshot implements raft.FSM.
+func (m machine) Snapshot() (raft.FSMSnapshot, error) {
+	return snapshot(m.StateMachine.Snapshot()), nil
+}
+
+// Restore implements raft.FSM.
+func (m machine) Restore(r io.ReadCloser) error {
+	return errors.Join(m.StateMachine.Restore(r), r.Close())
+}
+
+// snapshot writes a noted state out.
+type snapshot func(io.Writer) error
+
+// Persist implements raft.FSMSnapshot.
+func (s snapshot) Persist(sink raft.SnapshotSink) error {
+	if err := s(sink); err != nil {
+		return fmt.Errorf("persist snapshot: %w", errors.Join(err, sink.Cancel()))
+	}
+	return sink.Close()
+}
+
+// Release implements raft.FSMSnapshot.
+func (snapshot) Release() {}
