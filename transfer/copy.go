@@ -138,15 +138,16 @@ func (c *copier) result(err error) Result {
 	return r
 }
 
-// conditionOn makes the condition that what was seen at the destination still is there.
+// conditionOn makes the condition that what was seen at the destination still is there. Absence is asked for of every
+// store: some that cannot hold ETags against each other can do that.
 func conditionOn(job *Job, dst *store.Object) store.Condition {
 	switch {
-	case !job.Destination.Abilities().Conditional:
-		return store.Condition{}
 	case dst == nil:
 		return store.Condition{Absent: true}
+	case job.Destination.Abilities().Conditional:
+		return store.Condition{ETag: dst.ETag}
 	}
-	return store.Condition{ETag: dst.ETag}
+	return store.Condition{}
 }
 
 // renewCondition looks at what stands at the destination after a write was refused. held tells that it equals what was

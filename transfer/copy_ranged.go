@@ -14,6 +14,9 @@ func (c *copier) putRanges(ctx context.Context, to store.RangeWriter) error {
 	if err := c.lookAtSource(ctx); err != nil {
 		return err
 	}
+	if c.job.Verify == "checksum" && c.onlyWholeSums() {
+		return c.putStream(ctx)
+	}
 	bounds := partBounds{smallest: 1, largest: math.MaxInt64, most: math.MaxInt32}
 	plan, err := planParts(&c.src, &c.n.Tuning, bounds, c.n.Tuning.PartSize)
 	if err != nil {
@@ -21,14 +24,31 @@ func (c *copier) putRanges(ctx context.Context, to store.RangeWriter) error {
 	}
 	c.res.How, c.res.Parts = "ranged", plan.n
 	opts := c.options(true)
-	return c.n.retry(ctx, c.lease, func() error { return c.writeRanges(ctx, to, &plan, opts) })
+	for try := 1; ; try++ {
+		err := c.writeRanges(ctx, to, &plan, opts)
+		if store.ClassOf(err) != store.Mismatch || try == rounds {
+			return err
+		}
+		c.n.Meter.Retries.Add(1)
+	}
+}
+
+// onlyWholeSums tells that the source has told sums, but none that can be put together from parts. A file system reports
+// nothing of what it was given, so this is the only check there is, and the object is read in one piece for it.
+func (c *copier) onlyWholeSums() bool {
+	s := c.src.Sums
+	return (s.MD5 != "" || s.SHA256 != "") && s.CRC64NVME == "" && s.CRC32C == ""
 }
 
 // writeRanges writes all ranges and makes the object exist if they are what the source reports.
 func (c *copier) writeRanges(ctx context.Context, to store.RangeWriter, plan *partPlan, opts store.PutOptions) (err error) {
 	c.attempts.Add(1)
 	opts.Condition = c.cond
-	out, err := to.CreateRanged(ctx, c.key, plan.size, opts)
+	var out store.Ranged
+	err = c.n.retry(ctx, c.lease, func() (err error) {
+		out, err = to.CreateRanged(ctx, c.key, plan.size, opts)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -17,11 +17,11 @@ func (c *copier) copyByStore(ctx context.Context) error {
 	switch {
 	case parts && (large || c.composed(to)):
 		return c.putParts(ctx, to, by)
-	case large, !c.job.Metadata: // a copy takes the metadata along
+	case large:
 		return &store.Error{Op: "copy", Key: c.key, Class: store.Permanent, Err: fmt.Errorf("not possible in one request")}
 	}
 	c.res.How = "server-side"
-	if c.src.Sums.MD5 == "" {
+	if c.src.Sums.MD5 == "" || !c.job.Metadata { // metadata is replaced only where it is known
 		if err := c.lookAtSource(ctx); err != nil {
 			return err
 		}

@@ -81,7 +81,7 @@ func (s memMultipart) keepPart(op, key, id string, n int, data []byte, f *memFau
 	m := md5.Sum(data)
 	p := store.Part{Number: n, Size: int64(len(data)), ETag: hex.EncodeToString(m[:])}
 	if s.reports {
-		p.Sums = memSums(data)
+		p.Sums = s.shown(memSums(data))
 	}
 	u.parts[n] = memPart{p, data}
 	return p, f.leave()
@@ -140,6 +140,7 @@ func (s memMultipart) CompleteUpload(ctx context.Context, key, id string, parts 
 			if s.want[1] {
 				o.Sums.CRC64NVME = memSums(data).CRC64NVME
 			}
+			o.Sums = s.shown(o.Sums)
 		}
 	})
 	if f != nil && f.lose {
@@ -239,7 +240,9 @@ func (s memCopier) Copy(ctx context.Context, src store.Source, from store.Object
 		return store.Object{}, err
 	}
 	s.writings[key]++
-	opts.Meta = *o.Meta
+	if from.Meta == nil {
+		opts.Meta = *o.Meta
+	}
 	data := bytes.Clone(o.data)
 	if f != nil && f.flip {
 		data[f.at] ^= 1

@@ -23,12 +23,13 @@ import (
 // memMultipart, memDisk and memCopier add abilities. Its fields may be changed before it is used.
 type memStore struct {
 	ab       store.Abilities
-	page     int              // keys a page where the caller lets the store choose
-	now      func() time.Time // the store's clock
-	etags    bool             // objects have ETags
-	reports  bool             // answers carry sums
-	checks   bool             // a body whose known sums do not fit is refused, as with Content-MD5
-	smallest int64            // part limits
+	page     int                                   // keys a page where the caller lets the store choose
+	now      func() time.Time                      // the store's clock
+	etags    bool                                  // objects have ETags
+	reports  bool                                  // answers carry sums
+	show     func(store.Checksums) store.Checksums // what answers show of sums; nil for all
+	checks   bool                                  // a body whose known sums do not fit is refused, as with Content-MD5
+	smallest int64                                 // part limits
 	largest  int64
 	most     int
 	want     [2]bool // md5, crc64: what WantSums answers
@@ -217,6 +218,14 @@ func (s *memStore) leftovers() string {
 	return fmt.Sprintf("%d readers, %d uploads, %d ranged, %d writes", s.open, len(s.uploads), s.ranged, s.writes)
 }
 
+// shown is what an answer shows of sums.
+func (s *memStore) shown(c store.Checksums) store.Checksums {
+	if s.show == nil {
+		return c
+	}
+	return s.show(c)
+}
+
 // memSums returns the sums that an S3 store would show of content.
 func memSums(data []byte) store.Checksums {
 	m := md5.Sum(data)
@@ -247,7 +256,7 @@ func (s *memStore) keep(key string, data []byte, opts store.PutOptions, change .
 		o.Kind = store.KindDir
 	}
 	if s.reports {
-		o.Sums = memSums(data)
+		o.Sums = s.shown(memSums(data))
 	}
 	if s.etags {
 		m := md5.Sum(data)
@@ -402,7 +411,7 @@ func (s *memStore) take(ctx context.Context, op, key string, body store.Body, f 
 
 // allowed checks a condition. s.mu is held.
 func (s *memStore) allowed(op, key string, c store.Condition) error {
-	if !s.ab.Conditional {
+	if !s.ab.Conditional && !s.ab.ExactModTime { // a file system can tell whether a name is taken
 		return nil
 	}
 	o := s.objects[key]

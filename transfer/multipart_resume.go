@@ -84,18 +84,9 @@ func (m *multipart) takeOver(ctx context.Context, prev *Upload) (resumed, found 
 // next owner can tell this upload from those of others at every moment.
 func (m *multipart) create(ctx context.Context) error {
 	u := Upload{Key: m.key, Version: versionOf(&m.src), PartSize: m.plan.part}
+	u.Planned = m.clock(ctx)
 	var open []store.Upload
 	err := m.n.retry(ctx, m.lease, func() (err error) {
-		u.Planned, err = m.job.Destination.Check(ctx)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("read the destination's clock: %w", err)
-	}
-	if u.Planned.IsZero() {
-		u.Planned = m.n.Now().Add(-clockTolerance)
-	}
-	err = m.n.retry(ctx, m.lease, func() (err error) {
 		open, err = m.to.ListUploads(ctx, m.key)
 		return err
 	})
@@ -116,6 +107,16 @@ func (m *multipart) create(ctx context.Context) error {
 		return fmt.Errorf("open upload: %w", err)
 	}
 	return nil
+}
+
+// clock returns the time by the destination's clock, or one that is surely no later: then Known alone tells the uploads
+// that were open before. A destination that cannot be asked just now shows that by the requests that follow.
+func (m *multipart) clock(ctx context.Context) time.Time {
+	now, err := m.job.Destination.Check(ctx)
+	if err != nil || now.IsZero() {
+		return m.n.Now().Add(-clockTolerance)
+	}
+	return now
 }
 
 // createOnce creates the upload of a plan. An answer that is lost leaves an upload behind, which the plan tells from

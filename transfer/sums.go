@@ -22,11 +22,11 @@ func (w wanted) none() bool { return w == wanted{} }
 
 // wantedSums chooses the sums of one object: those that the destination reports, and one that the source has told. When
 // neither side tells any, CRC64NVME is taken for the record, because it is the cheapest.
-func wantedSums(job *Job, src store.Checksums) wanted {
+func wantedSums(job *Job, src store.Checksums, sent sending) wanted {
 	if job.Verify == "none" || job.Verify == "size" {
 		return wanted{}
 	}
-	w := wantedBySent(job, src)
+	w := wantedBySent(job, src, sent)
 	covered := w.md5 && src.MD5 != "" || w.crc64 && src.CRC64NVME != ""
 	switch {
 	case covered:
@@ -45,9 +45,19 @@ func wantedSums(job *Job, src store.Checksums) wanted {
 	return w
 }
 
-// wantedBySent chooses a sum that the destination's answer can be compared with. Where it offers both, one that the source
-// has told too is taken, else the cheaper one.
-func wantedBySent(job *Job, src store.Checksums) wanted {
+// sending tells when the sums of content are known: before it is sent, or only after.
+type sending bool
+
+// When sums are known.
+const (
+	summedBefore sending = true
+	summedAfter  sending = false
+)
+
+// wantedBySent chooses the sums that the destination's answer can be compared with. Where it offers both, one is enough
+// for content that can be summed again: one that the source has told too, else the cheaper one. Content that is gone
+// once it is sent needs both, because an answer may lack the CRC64NVME of what was not announced with it.
+func wantedBySent(job *Job, src store.Checksums, sent sending) wanted {
 	if job.Destination.Abilities().HashedBeforeWrite {
 		return wanted{}
 	}
@@ -57,18 +67,31 @@ func wantedBySent(job *Job, src store.Checksums) wanted {
 	}
 	w := wanted{}
 	w.md5, w.crc64 = c.WantSums()
-	if w.md5 && w.crc64 {
+	if w.md5 && w.crc64 && sent == summedBefore {
 		w.md5 = src.MD5 != "" && src.CRC64NVME == ""
 		w.crc64 = !w.md5
 	}
 	return w
 }
 
+// wantedOf chooses the sums that were told.
+func wantedOf(told store.Checksums) wanted {
+	switch {
+	case told.CRC64NVME != "":
+		return wanted{crc64: true}
+	case told.CRC32C != "":
+		return wanted{crc32c: true}
+	case told.MD5 != "":
+		return wanted{md5: true}
+	}
+	return wanted{sha256: told.SHA256 != ""}
+}
+
 // wantedOfParts chooses the sums of the parts of one object: of the source's sums only those can be used that are put
 // together from parts.
 func wantedOfParts(job *Job, src store.Checksums, sameParts bool) wanted {
 	combinable := store.Checksums{CRC64NVME: src.CRC64NVME, CRC32C: src.CRC32C}
-	w := wantedSums(job, combinable)
+	w := wantedSums(job, combinable, summedAfter)
 	if !w.none() && sameParts {
 		w.md5 = true
 		if job.Destination.Abilities().HashedBeforeWrite && combinable.IsZero() {

@@ -87,25 +87,29 @@ func TestWantedSums(t *testing.T) {
 		dst    store.Destination
 		verify string
 		src    store.Checksums
+		sent   sending
 		want   wanted
 	}{
-		{chooser{s, true, false}, "none", md5, wanted{}},
-		{chooser{s, true, false}, "size", md5, wanted{}},
-		{plainDestination{s}, "checksum", store.Checksums{}, wanted{md5: true}},
-		{plainDestination{s}, "checksum", crc64, wanted{md5: true, crc64: true}},
-		{chooser{s, true, false}, "checksum", md5, wanted{md5: true}},
-		{chooser{s, true, true}, "checksum", md5, wanted{md5: true}},
-		{chooser{s, true, true}, "checksum", md5.Merge(crc64), wanted{crc64: true}},
-		{chooser{s, true, true}, "checksum", store.Checksums{}, wanted{crc64: true}},
-		{chooser{s, true, true}, "checksum", crc32c, wanted{crc64: true, crc32c: true}},
-		{chooser{s, false, true}, "checksum", md5, wanted{md5: true, crc64: true}},
-		{chooser{s, false, false}, "checksum", store.Checksums{}, wanted{crc64: true}},
-		{chooser{s, false, false}, "checksum", sha256, wanted{sha256: true}},
-		{disk, "checksum", store.Checksums{}, wanted{crc64: true}},
-		{disk, "checksum", md5, wanted{md5: true}},
-		{disk, "checksum", md5.Merge(crc32c), wanted{crc32c: true}},
+		{chooser{s, true, false}, "none", md5, summedBefore, wanted{}},
+		{chooser{s, true, false}, "size", md5, summedBefore, wanted{}},
+		{plainDestination{s}, "checksum", store.Checksums{}, summedBefore, wanted{md5: true}},
+		{plainDestination{s}, "checksum", crc64, summedBefore, wanted{md5: true, crc64: true}},
+		{chooser{s, true, false}, "checksum", md5, summedBefore, wanted{md5: true}},
+		{chooser{s, true, true}, "checksum", md5, summedBefore, wanted{md5: true}},
+		{chooser{s, true, true}, "checksum", md5.Merge(crc64), summedBefore, wanted{crc64: true}},
+		{chooser{s, true, true}, "checksum", store.Checksums{}, summedBefore, wanted{crc64: true}},
+		{chooser{s, true, true}, "checksum", crc32c, summedBefore, wanted{crc64: true, crc32c: true}},
+		{chooser{s, false, true}, "checksum", md5, summedBefore, wanted{md5: true, crc64: true}},
+		{chooser{s, false, false}, "checksum", store.Checksums{}, summedBefore, wanted{crc64: true}},
+		{chooser{s, false, false}, "checksum", sha256, summedBefore, wanted{sha256: true}},
+		{disk, "checksum", store.Checksums{}, summedBefore, wanted{crc64: true}},
+		{disk, "checksum", md5, summedBefore, wanted{md5: true}},
+		{disk, "checksum", md5.Merge(crc32c), summedBefore, wanted{crc32c: true}},
+		{chooser{s, true, true}, "checksum", md5, summedAfter, wanted{md5: true, crc64: true}},
+		{chooser{s, true, true}, "checksum", store.Checksums{}, summedAfter, wanted{md5: true, crc64: true}},
+		{chooser{s, true, false}, "checksum", store.Checksums{}, summedAfter, wanted{md5: true}},
 	} {
-		if diff := cmp.Diff(tc.want, wantedSums(&Job{Destination: tc.dst, Verify: tc.verify}, tc.src), cmp.AllowUnexported(wanted{})); diff != "" {
+		if diff := cmp.Diff(tc.want, wantedSums(&Job{Destination: tc.dst, Verify: tc.verify}, tc.src, tc.sent), cmp.AllowUnexported(wanted{})); diff != "" {
 			t.Errorf("row %d: %s", i, diff)
 		}
 	}

@@ -67,7 +67,8 @@ type Copier interface {
 	CanCopyFrom(src Source) bool
 	// CopyLimit is the largest object that Copy takes, in bytes; larger ones go by CopyPart.
 	CopyLimit() int64
-	// Copy copies one object with its metadata, provided that it still is the version that from describes.
+	// Copy copies one object, provided that it still is the version that from describes. The metadata stays the source's
+	// where from.Meta is nil or equals opts.Meta; else opts.Meta takes its place.
 	Copy(ctx context.Context, src Source, from Object, key string, opts PutOptions) (Object, error)
 	// CopyPart copies bytes [off, off+n) of from as part number part of an upload.
 	CopyPart(ctx context.Context, src Source, from Object, off, n int64, key, id string, part int) (Part, error)
