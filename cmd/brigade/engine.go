@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -19,12 +20,12 @@ import (
 )
 
 const (
-	// nodeName is the ID of the only node of an embedded cluster.
-	nodeName = "import"
 	// raftMultiplier scales raft's timers; a cluster of one elects itself, and need not wait long before.
 	raftMultiplier = 0.05
 	// taskSlots is how many tasks run at once: enough that the end of one does not leave the connections idle.
 	taskSlots = 8
+	// lockName is the lock in a data directory.
+	lockName = "lock"
 	// stopPatience bounds how long tasks may take to settle what is in flight.
 	stopPatience = 10 * time.Second
 )
@@ -36,7 +37,7 @@ type engine struct {
 	dir     *cluster.Dir
 	node    *cluster.Node
 	machine *fsm.Machine
-	spool   transfer.Spool
+	spool   *cluster.Spool
 	leader  *scheduler.Leader
 	worker  *scheduler.Worker
 	mover   *transfer.Node
@@ -67,16 +68,17 @@ func (a *app) startEngine(ctx context.Context, cfg engineConfig) (e *engine, err
 		}
 	}()
 	if e.dir, err = cluster.OpenDir(cfg.paths.dir); err != nil {
-		return nil, fmt.Errorf("open state: %w", err)
+		return nil, err
 	}
 	if e.log, e.logFile, err = a.openLog(cfg.paths.dir); err != nil {
 		return nil, err
 	}
-	if e.spool, err = cluster.NewSpool(e.dir); err != nil {
-		return nil, fmt.Errorf("open spool: %w", err)
+	if e.spool, err = cluster.OpenSpool(e.dir.Spool()); err != nil {
+		return nil, err
 	}
 	e.node, err = cluster.Start(ctx, cluster.Config{
-		Dir: e.dir, NodeID: nodeName, Multiplier: raftMultiplier, Machine: e.machine, Logger: e.log,
+		Dir: e.dir.Raft(), NodeID: e.dir.NodeID, Multiplier: raftMultiplier, Machine: e.machine, Logger: e.log,
+		OnStuck: e.report,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded cluster: %w", err)
@@ -91,12 +93,15 @@ func (e *engine) start(ctx context.Context, cfg engineConfig) error {
 	e.leader = scheduler.NewLeader(scheduler.LeaderConfig{
 		Log: e.node, Machine: e.machine, Spool: e.spool, Logger: e.log, Jitter: rand.Float64,
 	})
-	e.mover = transfer.NewNode(nodeName, e.spool, e.log, cfg.concurrency, cfg.memory)
+	e.mover = transfer.NewNode(e.dir.NodeID, e.spool, e.log, cfg.concurrency, cfg.memory)
 	e.worker = scheduler.NewWorker(scheduler.WorkerConfig{
-		Node: nodeName, Runner: e.mover, Leader: e.leader, Open: cfg.open, Slots: taskSlots, Logger: e.log,
+		Node: e.dir.NodeID, Runner: e.mover, Leader: e.leader, Open: cfg.open, Slots: taskSlots, Logger: e.log,
 	})
 	e.running.Go(func() { e.report(e.leader.Run(life)) })
 	if err := e.leader.Ready(ctx); err != nil {
+		return err
+	}
+	if err := e.sweep(ctx); err != nil {
 		return err
 	}
 	e.running.Go(func() { e.report(e.worker.Run(life)) })
@@ -123,21 +128,98 @@ func (e *engine) settle(ctx context.Context) {
 
 // close stops everything and unlocks the state. It waits for what it started.
 func (e *engine) close() error {
+	err := e.halt()
+	if e.dir != nil {
+		err = errors.Join(err, e.dir.Close())
+	}
+	return err
+}
+
+// halt stops everything that uses the state, which stays locked.
+func (e *engine) halt() error {
 	if e.cancel != nil {
 		e.cancel()
 	}
 	e.running.Wait()
 	var errs []error
 	if e.node != nil {
-		errs = append(errs, e.node.Shutdown())
-	}
-	if e.dir != nil {
-		errs = append(errs, e.dir.Close())
+		ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+		defer cancel()
+		errs = append(errs, e.node.Shutdown(ctx))
 	}
 	if e.logFile != nil {
 		errs = append(errs, e.logFile.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// end closes the engine, and removes the state where it is not worth keeping.
+func (e *engine) end(paths jobPaths, keep bool) error {
+	if keep {
+		return e.close()
+	}
+	return e.discard(paths)
+}
+
+// discard stops everything and removes the state. The lock is held until all else is gone.
+func (e *engine) discard(paths jobPaths) error {
+	err := e.halt()
+	entries, readErr := os.ReadDir(paths.dir)
+	err = errors.Join(err, readErr)
+	for _, entry := range entries {
+		if entry.Name() != lockName {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(paths.dir, entry.Name())))
+		}
+	}
+	if removeErr := os.Remove(paths.key); !errors.Is(removeErr, fs.ErrNotExist) {
+		err = errors.Join(err, removeErr)
+	}
+	if err = errors.Join(err, e.dir.Close(), os.RemoveAll(paths.dir)); err != nil {
+		return fmt.Errorf("remove state: %w", err)
+	}
+	return nil
+}
+
+// sweep removes the segments that nothing refers to any more: those of earlier passes, and those whose command never
+// came. No task runs yet, so that no segment is on its way into the state.
+func (e *engine) sweep(ctx context.Context) error {
+	used := map[[32]byte]bool{}
+	var lists []fsm.Segment
+	e.machine.Read(func(s *fsm.State) {
+		for _, job := range s.Jobs() {
+			lists = append(lists, job.Audit...)
+			lists = append(lists, job.Failed...)
+			for t := range s.TasksOf(job.ID) {
+				if t.Segment != nil {
+					lists = append(lists, *t.Segment)
+				}
+			}
+			for _, l := range job.LostRanges {
+				if l.Task.Segment != nil {
+					lists = append(lists, *l.Task.Segment)
+				}
+			}
+		}
+	})
+	for _, s := range lists {
+		used[[32]byte(s.Name)] = true
+	}
+	err := segmentsOf(ctx, e.spool, lists, func(name [32]byte) error { used[name] = true; return nil })
+	if err != nil {
+		return fmt.Errorf("sweep spool: %w", err)
+	}
+	for entry, err := range e.spool.List(ctx) {
+		if err != nil {
+			return fmt.Errorf("sweep spool: %w", err)
+		}
+		if used[entry.Name] {
+			continue
+		}
+		if err := e.spool.Remove(entry.Name); err != nil {
+			return fmt.Errorf("sweep spool: %w", err)
+		}
+	}
+	return nil
 }
 
 // job returns the job as the state has it, nil if there is none.

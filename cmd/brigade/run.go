@@ -6,13 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/bucketbrigade/brigade/cluster"
 	"github.com/bucketbrigade/brigade/conf"
 	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/scheduler"
@@ -61,10 +59,7 @@ func (im *importer) throughEngine() (err error) {
 		if im.stop.hard.Err() != nil {
 			return // at once: the state is safe whenever the process ends
 		}
-		closed := im.engine.close()
-		if !im.began {
-			closed = errors.Join(closed, im.paths.remove())
-		}
+		closed := im.engine.end(im.paths, im.began)
 		if err == nil && closed != nil {
 			err = refused(fmt.Errorf("close state: %w", closed))
 		}
@@ -101,24 +96,10 @@ func (im *importer) startEngine() (err error) {
 // startOver aborts the uploads that the state records, removes it, and starts the engine anew.
 func (im *importer) startOver() error {
 	im.abortUploads()
-	if err := im.engine.close(); err != nil {
-		return refused(fmt.Errorf("close state: %w", err))
-	}
-	if err := im.paths.remove(); err != nil {
+	if err := im.engine.discard(im.paths); err != nil {
 		return refused(err)
 	}
 	return im.startEngine()
-}
-
-// remove deletes a job's state and key.
-func (p jobPaths) remove() error {
-	if err := os.RemoveAll(p.dir); err != nil {
-		return fmt.Errorf("remove state: %w", err)
-	}
-	if err := os.Remove(p.key); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove state: %w", err)
-	}
-	return nil
 }
 
 // begin brings the job to where a pass is running.
@@ -214,21 +195,17 @@ func (im *importer) submit(ctx context.Context) error {
 // sealed is the spec with credentials encrypted.
 func (im *importer) sealed(nonce []byte) (fsm.Spec, error) {
 	spec := im.want
-	key, err := cluster.LoadOrCreateKey(im.paths.key)
+	sealer, err := sealerAt(im.paths.key)
 	if err != nil {
 		return fsm.Spec{}, err
 	}
-	seal := func(s *side) (map[string][]byte, error) {
-		return sealing{key: key, job: spec.ID, nonce: nonce, side: s.role, at: s.at}.seal(s.creds)
+	seal := func(s *side) map[string][]byte {
+		return sealing{sealer, spec.ID, nonce, s}.seal(s.creds)
 	}
-	if spec.Source.Sealed, err = seal(im.ends.source); err != nil {
-		return fsm.Spec{}, err
-	}
+	spec.Source.Sealed = seal(im.ends.source)
 	if im.ends.destination != nil {
 		d := *spec.Destination
-		if d.Sealed, err = seal(im.ends.destination); err != nil {
-			return fsm.Spec{}, err
-		}
+		d.Sealed = seal(im.ends.destination)
 		spec.Destination = &d
 	}
 	return spec, nil
@@ -258,23 +235,23 @@ func (im *importer) open(ctx context.Context, job *fsm.Job) (*transfer.Job, sche
 }
 
 // withCredentials takes the credentials that are sealed in the state where none are given now.
-func (im *importer) withCredentials(job *fsm.Job, spec fsm.Spec) (sides, error) {
-	ends := sides{}
-	key, err := cluster.LoadOrCreateKey(im.paths.key)
-	if err != nil {
-		return sides{}, err
-	}
-	take := func(s *side, kept fsm.Side) (*side, error) {
+func (im *importer) withCredentials(job *fsm.Job, spec fsm.Spec) (ends sides, err error) {
+	take := func(s *side, kept *fsm.Side) (*side, error) {
+		if s == nil || kept == nil || len(kept.Sealed) == 0 || s.creds != (store.Credentials{}) {
+			return s, nil
+		}
+		sealer, err := sealerAt(im.paths.key)
+		if err != nil {
+			return nil, err
+		}
 		own := *s
-		err := own.useSealed(sealing{key: key, job: job.ID, nonce: job.Nonce, side: s.role, at: s.at}, kept)
+		own.creds, err = sealing{sealer, job.ID, job.Nonce, s}.open(*kept)
 		return &own, err
 	}
-	if ends.source, err = take(im.ends.source, spec.Source); err != nil {
+	if ends.source, err = take(im.ends.source, &spec.Source); err != nil {
 		return sides{}, err
 	}
-	if im.ends.destination != nil {
-		ends.destination, err = take(im.ends.destination, *spec.Destination)
-	}
+	ends.destination, err = take(im.ends.destination, spec.Destination)
 	return ends, err
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/bucketbrigade/brigade/conf"
-	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
@@ -142,17 +141,4 @@ func (s *stores) close() error {
 		err = errors.Join(err, s.destination.store.Close())
 	}
 	return err
-}
-
-// useSealed takes credentials from the state where none are given now.
-func (s *side) useSealed(seal sealing, kept fsm.Side) error {
-	if s.creds != (store.Credentials{}) || len(kept.Sealed) == 0 {
-		return nil
-	}
-	creds, err := seal.open(kept)
-	if err != nil {
-		return err
-	}
-	s.creds = creds
-	return nil
 }
