@@ -43,8 +43,9 @@ func (r *Rule) take(q s3op.Request) bool {
 
 // Fault is what happens to a request. Several fields may be set.
 type Fault struct {
-	Latency   time.Duration // before anything else
-	Bandwidth int           // bytes per second of each body, either way; 0 means no limit
+	Latency   time.Duration   // before anything else
+	Until     <-chan struct{} // held before anything else until it is closed
+	Bandwidth int             // bytes per second of each body, either way; 0 means no limit
 
 	// Status answers without forwarding, as S3 would with Code, and with Header.
 	Status int
@@ -68,6 +69,12 @@ const maxCorrupt = 64 << 20
 func (p *Proxy) apply(w http.ResponseWriter, r *http.Request, q s3op.Request, f *Fault) {
 	if f.Latency > 0 {
 		sleep(r.Context(), f.Latency)
+	}
+	if f.Until != nil {
+		select {
+		case <-f.Until:
+		case <-r.Context().Done():
+		}
 	}
 	if f.Reset {
 		reset(w)

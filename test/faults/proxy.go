@@ -4,6 +4,7 @@ package faults
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,8 @@ type Target struct {
 
 // Proxy is a running proxy.
 type Proxy struct {
-	URL string // http://127.0.0.1:PORT
+	URL            string // http://127.0.0.1:PORT
+	CertificatePEM []byte // of StartTLS: who trusts it trusts the proxy
 
 	forward *httputil.ReverseProxy
 	client  *s3.Client
@@ -75,6 +77,7 @@ func StartTLS(t testing.TB, target Target) *Proxy {
 	}
 	server := httptest.NewTLSServer(p)
 	p.URL = server.URL
+	p.CertificatePEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	t.Cleanup(server.Close)
 	return p
 }
