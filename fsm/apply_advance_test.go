@@ -128,8 +128,6 @@ func TestScanCuts(t *testing.T) {
 		"both":                   {"", "m", false, []NewCut{{From: []byte("a"), To: []byte("b"), Segment: segment('s', 1)}}, ErrInvalid},
 		"list with a digest":     {"", "m", false, []NewCut{{Segment: segment('s', 1), Digest: digest(1)}}, ErrInvalid},
 		"list of nothing":        {"", "m", false, []NewCut{{Segment: segment('s', 0)}}, ErrInvalid},
-		"more than was listed":   {"", "m", false, []NewCut{{From: []byte("a"), To: []byte("b"), Objects: 4}}, ErrInvalid},
-		"bytes not listed":       {"", "m", false, []NewCut{{From: []byte("a"), To: []byte("b"), Bytes: 10}}, ErrInvalid},
 		"negative count":         {"", "m", false, []NewCut{{From: []byte("a"), To: []byte("b"), Objects: -1}}, ErrInvalid},
 		"digest of wrong size":   {"", "m", false, []NewCut{{From: []byte("a"), To: []byte("b"), Digest: []byte("x")}}, ErrInvalid},
 		"segment that is a list": {"", "m", false, []NewCut{{Segment: &Segment{Name: segment('s', 1).Name, Lines: 1, Manifest: true}}}, ErrInvalid},
@@ -169,6 +167,17 @@ func TestScanCuts(t *testing.T) {
 // sameTask compares two tasks, a nil bound and an empty one being the same.
 func sameTask(a, b *Task) bool {
 	return cmp.Equal(a, b, cmp.Comparer(bytes.Equal))
+}
+
+// TestCorrectionStaysAboveZero corrects the count of a scan that listed less than it cut.
+func TestCorrectionStaysAboveZero(t *testing.T) {
+	b := running(t)
+	b.must(AdvanceTask{Task: 1, Epoch: b.lease(1), Done: true, Cuts: []NewCut{{Objects: 9, Bytes: 90, Digest: digest(1)}}})
+	b.must(AdvanceTask{Task: 2, Epoch: b.lease(2), Done: true})
+	b.must(AdvanceTask{Task: 3, Epoch: b.lease(3), Done: true})
+	if j := b.job("j"); j.Counts != (Counts{}) || j.Unfinished != 0 || j.TasksLost != 0 {
+		t.Errorf("job: %+v", j)
+	}
 }
 
 // TestRelist goes through what follows when a cut was worked through with other sums than the scan's.

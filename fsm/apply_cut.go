@@ -5,14 +5,12 @@ import (
 	"fmt"
 )
 
-// checkCuts wants ranges in ascending order inside [From, To) which hold no more than the scan passed there, and lists
-// with lines; only scans cut.
+// checkCuts wants ranges in ascending order inside [From, To), and lists with lines; only scans cut.
 func checkCuts(t *Task, c *AdvanceTask) error {
 	if len(c.Cuts) > 0 && t.Kind != ScanTask {
 		return invalid("a %s task cuts no tasks", t.Kind)
 	}
 	lowest, ended := c.From, false
-	var objects, size int64
 	for i := range c.Cuts {
 		n := &c.Cuts[i]
 		if n.Objects < 0 || n.Objects > maxCount || n.Bytes < 0 || n.Bytes > maxCount {
@@ -31,11 +29,6 @@ func checkCuts(t *Task, c *AdvanceTask) error {
 			return fmt.Errorf("%w: cut %d", ErrBadRange, i)
 		}
 		lowest, ended = n.To, len(n.To) == 0
-		objects += n.Objects
-		size += n.Bytes
-	}
-	if objects > c.Counts.Listed || size > c.Counts.BytesListed {
-		return invalid("cuts of %d objects, %d bytes among %d and %d listed", objects, size, c.Counts.Listed, c.Counts.BytesListed)
 	}
 	return nil
 }
@@ -111,8 +104,9 @@ func (s *State) finishRelist(job *Job, t *Task, cut *Cut) {
 	}
 	if sameListing(cut, t.Objects, t.Bytes, t.Digest) {
 		job.TasksDone++
-		job.Counts.Listed += cut.SettledObjects - cut.Objects
-		job.Counts.BytesListed += cut.SettledBytes - cut.Bytes
+		// A scan that cut more than it said it had listed must not bring the sums below zero.
+		job.Counts.Listed = max(0, job.Counts.Listed+cut.SettledObjects-cut.Objects)
+		job.Counts.BytesListed = max(0, job.Counts.BytesListed+cut.SettledBytes-cut.Bytes)
 		s.dropCut(job.ID, t.Cut)
 		return
 	}

@@ -101,7 +101,8 @@ type RemoveJob struct {
 	Nonce []byte `json:"nonce"`
 }
 
-// RetryJob makes tasks of the failed keys and lost ranges of a failed job and lets it run on in the same pass.
+// RetryJob makes tasks of the failed keys and lost ranges of a failed job and lets it run on in the same pass. At tells a
+// repeat from the next retry.
 type RetryJob struct {
 	Job   string `json:"job"`
 	Nonce []byte `json:"nonce"`
@@ -130,7 +131,9 @@ type TaskEpoch struct {
 	Epoch uint64 `json:"e"`
 }
 
-// AdvanceTask is the only command that changes counters: it settles the keys in [From, To) (or lines), once.
+// AdvanceTask is the only command that changes counters: it settles the keys in [From, To) (or lines), once. Only scans
+// count Listed, re-listings count nothing, and only retries have differences below zero. Sent again it is recognised and
+// succeeds, but with Done: then the task is gone.
 type AdvanceTask struct {
 	Task     uint64           `json:"t"`
 	Epoch    uint64           `json:"e"`
@@ -182,7 +185,8 @@ type SplitTask struct {
 	AtLine int64  `json:"al,omitempty"`
 }
 
-// PlanUpload records, before an upload is created, which uploads are open at its key.
+// PlanUpload records, before an upload is created, which uploads are open at its key. A key has one plan at a time: the
+// upload of the one before is closed first.
 type PlanUpload struct {
 	Task    uint64   `json:"t"`
 	Epoch   uint64   `json:"e"`

@@ -82,6 +82,27 @@ func TestReleasedTaskIsFirstAgain(t *testing.T) {
 	}
 }
 
+// TestIDSetAsQueue takes everything from the front, where room is given back.
+func TestIDSetAsQueue(t *testing.T) {
+	const n = 5000
+	var s idSet
+	for id := range uint64(n) {
+		s.add(id)
+	}
+	for id := range uint64(n) {
+		if first := s.buf[s.head]; first != id {
+			t.Fatalf("first is %d, want %d", first, id)
+		}
+		s.remove(id)
+		if s.head > 64 && s.head > s.len() {
+			t.Fatalf("%d places are kept for %d elements", len(s.buf), s.len())
+		}
+	}
+	if s.buf != nil {
+		t.Error("an empty set keeps its buffer")
+	}
+}
+
 func TestIDSet(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
