@@ -56,38 +56,41 @@ type engineConfig struct {
 }
 
 // startEngine opens the state, which locks it, and starts the cluster on it. It returns once this node leads.
-func (a *app) startEngine(ctx context.Context, cfg engineConfig) (e *engine, err error) {
+func (a *app) startEngine(ctx context.Context, cfg engineConfig) (*engine, error) {
 	if err := os.MkdirAll(filepath.Dir(cfg.paths.dir), 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
-	e = &engine{machine: fsm.NewMachine(), failed: make(chan error, 1)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, e.close())
-			e = nil
-		}
-	}()
-	if e.dir, err = cluster.OpenDir(cfg.paths.dir); err != nil {
+	dir, err := cluster.OpenDir(cfg.paths.dir)
+	if err != nil {
 		return nil, err
 	}
-	if e.log, e.logFile, err = a.openLog(cfg.paths.dir); err != nil {
-		return nil, err
+	e := &engine{dir: dir, machine: fsm.NewMachine(), failed: make(chan error, 1)}
+	if e.log, e.logFile, err = a.openLog(dir.Path); err == nil {
+		err = e.start(ctx, cfg)
 	}
+	if err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+// start starts the cluster of one, then leader and worker.
+func (e *engine) start(ctx context.Context, cfg engineConfig) (err error) {
 	if e.spool, err = cluster.OpenSpool(e.dir.Spool()); err != nil {
-		return nil, err
+		return err
 	}
 	e.node, err = cluster.Start(ctx, cluster.Config{
 		Dir: e.dir.Raft(), NodeID: e.dir.NodeID, Multiplier: raftMultiplier, Machine: e.machine, Logger: e.log,
 		OnStuck: e.report,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("start the embedded cluster: %w", err)
+		return fmt.Errorf("start the embedded cluster: %w", err)
 	}
-	return e, e.start(ctx, cfg)
+	return e.lead(ctx, cfg)
 }
 
-// start runs leader and worker until close; the worker once there is a leader to call.
-func (e *engine) start(ctx context.Context, cfg engineConfig) error {
+// lead runs leader and worker until close; the worker once there is a leader to call.
+func (e *engine) lead(ctx context.Context, cfg engineConfig) error {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	e.cancel = cancel
 	e.leader = scheduler.NewLeader(scheduler.LeaderConfig{
@@ -128,11 +131,7 @@ func (e *engine) settle(ctx context.Context) {
 
 // close stops everything and unlocks the state. It waits for what it started.
 func (e *engine) close() error {
-	err := e.halt()
-	if e.dir != nil {
-		err = errors.Join(err, e.dir.Close())
-	}
-	return err
+	return errors.Join(e.halt(), e.dir.Close())
 }
 
 // halt stops everything that uses the state, which stays locked.

@@ -14,7 +14,9 @@ func newRoot(a *app) *cobra.Command {
 		Example: `  brigade import ./photos s3://archive/photos/
   brigade import job.yaml
   brigade import --help`,
-		Version:       versionOf(),
+		Version:                    versionOf(),
+		SuggestionsMinimumDistance: 2,
+
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          knownCommand,
