@@ -229,7 +229,7 @@ func TestCopyWrongObjectOfOthersStays(t *testing.T) {
 	src, dst := newMemStore(), newMemStore()
 	dst.ab.Conditional = false
 	dst.fail(memFault{op: "put", flip: true, times: -1})
-	stranger := content(77, 5)
+	stranger := []byte("hullo")
 	dst.fail(memFault{op: "stat", do: func() { dst.keep("k", stranger, store.PutOptions{}) }})
 	b := newCopyBench(t, src, dst)
 	res := b.copy(t.Context(), src.set("k", []byte("hello")), nil)
@@ -491,19 +491,51 @@ func TestCopyBounds(t *testing.T) {
 func TestCopyPartsInParallel(t *testing.T) {
 	src, dst := newMemStore(), newMemStore()
 	b := newCopyBench(t, src, memMultipart{dst})
-	gate := make(chan struct{})
-	src.fail(memFault{op: "open", body: true, times: int(b.slots), do: func() { gate <- struct{}{} }})
+	arrived, gate := make(chan struct{}), make(chan struct{})
+	src.fail(memFault{op: "open", body: true, times: int(b.slots), do: func() { arrived <- struct{}{}; <-gate }})
 	o := src.set("k", content(5000, 1))
 	done := make(chan Result, 1)
 	go func() { done <- b.copy(t.Context(), o, nil) }()
 	for range b.slots { // every slot has a part in flight before any may go on
 		select {
-		case <-gate:
-		case <-t.Context().Done():
-			t.Fatal("parts did not run in parallel")
+		case <-arrived:
+		case res := <-done:
+			t.Fatalf("ended early: %+v", res)
 		}
 	}
+	close(gate)
 	b.copied(<-done, src, dst, "k")
+}
+
+// TestBodyIsFenced: not even bytes that are in memory already are handed out once the lease is lost, or after the end of
+// the request.
+func TestCopyBodyIsFenced(t *testing.T) {
+	src := newMemStore()
+	b := newCopyBench(t, src, newMemStore())
+	c := &copier{n: b.n, job: b.job, task: b.task, lease: b, key: "k", src: src.set("k", content(500, 1))}
+	none := func(*store.Object) wanted { return wanted{} }
+	for _, end := range []struct {
+		with func(*body)
+		want error
+	}{
+		{func(r *body) { _, _ = r.stop() }, errBodyOver},
+		{func(*body) { b.fence() }, ErrFenced},
+	} {
+		r, err := c.newBody(t.Context(), 0, 500, none, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var one [1]byte
+		if n, err := r.Read(one[:]); n != 1 || err != nil {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		end.with(r)
+		if n, err := r.Read(one[:]); n != 0 || !errors.Is(err, end.want) {
+			t.Errorf("%d bytes, error %v, want %v", n, err, end.want)
+		}
+		_, _ = r.stop()
+	}
+	b.clean(src)
 }
 
 func TestRetryPauses(t *testing.T) {
