@@ -36,7 +36,9 @@ func fail(op, key string, err error) error {
 		e.Class = store.NotFound
 	case errors.Is(err, fs.ErrPermission):
 		e.Class = store.Auth
-	case errors.Is(err, errNotDir), errors.Is(err, errLink), errors.Is(err, fs.ErrInvalid):
+	case errors.Is(err, fs.ErrExist):
+		e.Class = store.Precondition
+	case errors.Is(err, errNotDir), errors.Is(err, errLink), errors.Is(err, fs.ErrInvalid), errors.Is(err, fs.ErrClosed):
 		e.Class = store.Permanent
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		e.Class = store.Canceled

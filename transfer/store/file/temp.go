@@ -119,17 +119,21 @@ func (t *temp) publish(ctx context.Context, opts store.PutOptions) error {
 	return fail(t.op, t.key, err)
 }
 
-// renameNew renames only if the target does not exist: by one system call, else by a hard link, else, where the file
-// system has neither, after a look, which is not atomic.
+// renameNew renames only if the target does not exist: by one system call where there is one.
 func (t *temp) renameNew() error {
 	if supported, err := renameNew(t.dir.Root, t.name, t.base); supported {
 		return err
 	}
+	return t.linkNew()
+}
+
+// linkNew does the same by a hard link, or, where the file system has no hard links, after a look, which is not atomic.
+func (t *temp) linkNew() error {
 	err := t.dir.Link(t.name, t.base)
-	switch {
-	case err == nil:
+	if err == nil {
 		return t.dir.Remove(t.name)
-	case errors.Is(err, fs.ErrExist):
+	}
+	if errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if _, err := t.dir.Lstat(t.base); !isMissing(err) {
