@@ -28,7 +28,10 @@ type bad struct {
 func (b bad) refuse(t *testing.T) {
 	var c command
 	args := b.setup(t, &c)
-	r := c.run(t, append(args, "--yes")...)
+	if len(args) > 1 {
+		args = append(args, "--yes")
+	}
+	r := c.run(t, args...)
 	if r.code != b.code {
 		t.Errorf("exit %d, want %d", r.code, b.code)
 	}
@@ -143,7 +146,7 @@ func TestBadPlaces(t *testing.T) {
 	for _, b := range []bad{
 		{"missing source", func(t *testing.T, c *command) []string {
 			return []string{"import", filepath.Join(t.TempDir(), "none"), filepath.Join(t.TempDir(), "copy")}
-		}, 1, `none.*no such file`},
+		}, 1, `missing.*none`},
 		{"unreadable source", func(t *testing.T, c *command) []string {
 			d := file(t)
 			asStranger(t, c, d)

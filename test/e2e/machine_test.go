@@ -298,7 +298,7 @@ func TestNamesThatAreNotUTF8(t *testing.T) {
 	c := command{env: b.env("DST")}
 	doc := c.run(t, "import", source, b.location(""), "--json", "--yes").want(t, 3).document(t)
 	if keys := doc.errorKeys(); !slices.Equal(keys, []string{"bad-\xff\xfe"}) {
-		t.Errorf("failed %q", keys)
+		t.Errorf("failed %q: %+v", keys, doc.Errors)
 	}
 	if keys := b.keys(t); !slices.Equal(keys, []string{"good"}) {
 		t.Errorf("the bucket holds %q", keys)
