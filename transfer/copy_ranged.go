@@ -81,9 +81,6 @@ func (c *copier) writeRanges(ctx context.Context, to store.RangeWriter, plan *pa
 	if err := c.recheck(ctx); err != nil {
 		return err
 	}
-	if err := allowed(ctx, c.lease); err != nil {
-		return err
-	}
 	dst, err := out.Commit(ctx)
 	if err != nil {
 		return err
