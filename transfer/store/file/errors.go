@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -47,6 +48,22 @@ func fail(op, key string, err error) error {
 		e.Hint = "make room or writable, then run the job again"
 	}
 	return e
+}
+
+// atRoot classifies an error that the root itself gave, and names its path: what is permanent for a key is a wrong
+// configuration here.
+func atRoot(op, path string, err error) error {
+	err = fail(op, "", err)
+	var e *store.Error
+	if !errors.As(err, &e) || e.Class == store.Misconfigured {
+		return err
+	}
+	named := *e
+	named.Err = fmt.Errorf("%s: %w", path, e.Err)
+	if named.Class == store.Permanent {
+		named.Class = store.Misconfigured
+	}
+	return &named
 }
 
 // stopped is the error of an operation whose ctx is over, or nil.

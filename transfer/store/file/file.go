@@ -82,8 +82,9 @@ func Open(_ context.Context, cfg store.Config) (store.Destination, error) {
 	}
 	// A random start keeps the names of two owners of one task apart, so that neither can rename the other's file.
 	d.counter.Store(uint64(binary.BigEndian.Uint32(random[16:])))
-	if err := d.locate(nativePath(cfg.Location.Path)); err != nil {
-		return nil, fail("open", "", err)
+	path := nativePath(cfg.Location.Path)
+	if err := d.locate(path); err != nil {
+		return nil, atRoot("open", path, err)
 	}
 	return d, nil
 }
@@ -173,11 +174,11 @@ func (d *disk) Check(ctx context.Context) (time.Time, error) {
 	}
 	f, err := openNames(root)
 	if err != nil {
-		return time.Time{}, fail("check", "", err)
+		return time.Time{}, atRoot("check", d.path, err)
 	}
 	defer f.Close()
 	if _, err := f.Readdirnames(1); err != nil && !errors.Is(err, io.EOF) {
-		return time.Time{}, fail("check", "", err)
+		return time.Time{}, atRoot("check", d.path, err)
 	}
 	return time.Time{}, nil
 }
@@ -191,10 +192,8 @@ func (d *disk) checkParent() error {
 			return nil
 		case err == nil:
 			return fault(store.Misconfigured, "check", "", dir+" is not a directory")
-		case !isMissing(err):
-			return fail("check", "", err)
-		case filepath.Dir(dir) == dir:
-			return fail("check", "", err)
+		case !isMissing(err) || filepath.Dir(dir) == dir:
+			return atRoot("check", dir, err)
 		}
 	}
 }
@@ -210,7 +209,7 @@ func (d *disk) rootError(op string, err error) error {
 	case statErr == nil && !info.IsDir():
 		return fault(store.Misconfigured, op, "", d.path+" is not a directory")
 	}
-	return fail(op, "", err)
+	return atRoot(op, d.path, err)
 }
 
 // Close releases the handle of the root.

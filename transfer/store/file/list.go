@@ -174,7 +174,7 @@ func (l *lister) begin(ctx context.Context) ([]store.Object, error) {
 	}
 	f := &frame{dir: folder{Root: root}}
 	if _, err := l.read(ctx, f); err != nil {
-		return nil, fail("list", l.d.path, err)
+		return nil, atRoot("list", l.d.path, err)
 	}
 	l.stack = append(l.stack, f)
 	return nil, nil

@@ -40,7 +40,7 @@ func (d *disk) Put(ctx context.Context, key string, body store.Body, opts store.
 	case store.KindObject:
 		return d.putFile(ctx, key, body, opts)
 	case store.KindDir:
-		return d.putDir(key, opts)
+		return d.putDir(ctx, key, opts)
 	case store.KindSymlink:
 		return d.putLink(ctx, key, opts)
 	}
@@ -60,11 +60,14 @@ func (d *disk) putFile(ctx context.Context, key string, body store.Body, opts st
 }
 
 // putDir makes a directory, or lets one be that is there.
-func (d *disk) putDir(key string, opts store.PutOptions) (store.Object, error) {
+func (d *disk) putDir(ctx context.Context, key string, opts store.PutOptions) (store.Object, error) {
 	if opts.BeforeCommit != nil {
 		if err := opts.BeforeCommit(); err != nil {
-			return store.Object{}, err
+			return store.Object{}, fmt.Errorf("put %q: %w", key, err)
 		}
+	}
+	if err := stopped(ctx, "put", key); err != nil {
+		return store.Object{}, err
 	}
 	dir, err := d.makeFolder("put", key, key)
 	if err != nil {
