@@ -368,6 +368,25 @@ func TestApplyHeedsContext(t *testing.T) {
 	}
 }
 
+func TestStuckIsReportedOnce(t *testing.T) {
+	var p pending
+	op, err := p.begin("apply")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after, want := range []int{0, 0, 1, 0, 0} { // seconds after the begin, at a limit of one and a half
+		if got := p.stuck(op.since.Add(time.Duration(after)*time.Second), 3*time.Second/2); len(got) != want {
+			t.Errorf("after %d s: %v", after, got)
+		}
+	}
+	p.end(op)
+	p.close()
+	p.wait()
+	if _, err := p.begin("apply"); !errors.Is(err, ErrShutdown) {
+		t.Errorf("begun after the end: %v", err)
+	}
+}
+
 func TestAfterShutdown(t *testing.T) {
 	n := start(t, Config{Dir: t.TempDir(), Machine: &recorder{}})
 	lead(t, n)

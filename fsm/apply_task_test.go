@@ -191,6 +191,23 @@ func TestSplitCountsInCut(t *testing.T) {
 	}
 }
 
+// TestCutWaitsForLostTask gives up one half of a cut: the halves are compared with the scan only when both were worked through.
+func TestCutWaitsForLostTask(t *testing.T) {
+	b := cut(t)
+	e := b.lease(2)
+	b.must(SplitTask{Task: 2, Epoch: e, At: []byte("f")}, FailTask{Task: 2, Epoch: e, Class: "auth", GiveUp: true})
+	rest := addDigests(digest(7), negative(digest(5)))
+	b.must(AdvanceTask{Task: 3, Epoch: b.lease(3), From: []byte("f"), To: []byte("m"), Done: true, Objects: 2, Bytes: 20, Digest: rest})
+	if j := b.job("j"); j.Unfinished != 0 || b.m.state.Cut("j", 2) == nil {
+		t.Fatalf("a cut with a lost range was settled or listed again: %+v", j)
+	}
+	b.must(FinishPass{Job: "j", Nonce: testNonce, Pass: 1}, RetryJob{Job: "j", Nonce: testNonce, At: 1})
+	b.must(AdvanceTask{Task: 4, Epoch: b.lease(4), From: []byte("b"), To: []byte("f"), Done: true, Objects: 1, Bytes: 10, Digest: digest(5)})
+	if j := b.job("j"); j.Unfinished != 0 || b.m.state.Cut("j", 2) != nil {
+		t.Errorf("the cut is not settled after the retry: %+v", j)
+	}
+}
+
 func TestUploads(t *testing.T) {
 	b := cut(t)
 	e := b.lease(2)

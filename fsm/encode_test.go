@@ -229,9 +229,14 @@ func TestRestoreDropsEverythingBefore(t *testing.T) {
 // TestSnapshotIsOfItsTime writes a snapshot out after more entries were applied.
 func TestSnapshotIsOfItsTime(t *testing.T) {
 	b := cut(t)
+	e := b.lease(2)
+	for _, key := range []string{"c", "e", "g", "i", "k"} {
+		b.must(PlanUpload{Task: 2, Epoch: e, Key: []byte(key)})
+	}
 	want := b.snapshot()
 	persist := b.m.Snapshot()
-	b.must(AdvanceTask{Task: 2, Epoch: b.lease(2), From: []byte("b"), To: []byte("c"), Audit: segment('a', 1), Classes: map[string]int64{"c": 1}})
+	b.must(PlanUpload{Task: 2, Epoch: e, Key: []byte("bb")}, CloseUpload{Task: 2, Epoch: e, Key: []byte("g")})
+	b.must(AdvanceTask{Task: 2, Epoch: e, From: []byte("b"), To: []byte("c"), Audit: segment('a', 1), Classes: map[string]int64{"c": 1}})
 	b.must(submit("another"), CancelJob{Job: "j", Nonce: testNonce})
 	var buf bytes.Buffer
 	if err := persist(&buf); err != nil {

@@ -54,6 +54,27 @@ func TestDeterminism(t *testing.T) {
 	})
 }
 
+// TestSnapshotsAreOfTheirTime writes snapshots out many commands after they were taken: nothing may be changed in place.
+func TestSnapshotsAreOfTheirTime(t *testing.T) {
+	forSeeds(t, func(t *testing.T, seed uint64) {
+		g := newGenerator(seed)
+		b := newBench(t)
+		for range randomSteps / 100 {
+			want, persist := b.snapshot(), b.m.Snapshot()
+			for range 100 {
+				b.apply(g.next(b.m.state))
+			}
+			var late bytes.Buffer
+			if err := persist(&late); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(want, late.Bytes()) {
+				t.Fatalf("a snapshot changed after it was taken:\n%s", gocmp.Diff(string(want), late.String()))
+			}
+		}
+	})
+}
+
 // TestReplay applies the same log again from the start.
 func TestReplay(t *testing.T) {
 	forSeeds(t, func(t *testing.T, seed uint64) {
