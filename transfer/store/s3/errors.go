@@ -234,6 +234,9 @@ func (s *Store) wrap(ctx context.Context, op, key string, err error) error {
 	return e
 }
 
+// errCredentials is wrapped around a failure to find credentials.
+var errCredentials = errors.New("get credentials")
+
 // ruleOfFailure says what a failure without an answer means.
 func ruleOfFailure(err error) rule {
 	var (
@@ -255,7 +258,7 @@ func ruleOfFailure(err error) rule {
 		return rule{store.Misconfigured, "no such host; check endpoint and region"}
 	case errors.As(err, &netOp) && netOp.Op == "proxyconnect":
 		return rule{store.Transient, "the proxy of HTTPS_PROXY or HTTP_PROXY does not answer"}
-	case strings.Contains(err.Error(), "get credentials"):
+	case errors.Is(err, errCredentials):
 		return rule{store.Auth, "no credentials found; give access_key and secret_key"}
 	}
 	return rule{store.Transient, ""}

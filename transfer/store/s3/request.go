@@ -130,7 +130,7 @@ func (s *Store) sign(ctx context.Context, r request, u *url.URL) (*http.Request,
 	}
 	creds, err := s.creds.Retrieve(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get credentials: %w", err)
+		return nil, fmt.Errorf("%w: %w", errCredentials, err)
 	}
 	header["X-Amz-Content-Sha256"] = []string{unsignedPayload}
 	if err := s.signer.SignHTTP(ctx, creds, req, unsignedPayload, "s3", s.region, s.now()); err != nil {
