@@ -41,8 +41,8 @@ func decide(job *fsm.Job, want fsm.Spec) (action, []difference, error) {
 		return resubmit, diffs, nil
 	case finished:
 		return startPass, nil, nil
-	case job.State == fsm.Pending && job.Pass == 0:
-		return resubmit, diffs, nil // nothing happened yet
+	case job.Pass == 0:
+		return resubmit, diffs, nil // neither side was ready when it was submitted: nothing happened yet
 	case len(diffs) > 0:
 		return startOver, diffs, nil
 	case job.State == fsm.Paused:

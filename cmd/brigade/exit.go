@@ -1,6 +1,9 @@
 package main
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // The exit codes, which scripts rely on.
 const (
@@ -29,8 +32,14 @@ func (e *exitError) Error() string {
 // Unwrap gives the cause.
 func (e *exitError) Unwrap() error { return e.err }
 
-// refused says that the machine or a side does not let the command go on.
-func refused(err error) *exitError { return &exitError{codeRefused, err} }
+// refused says that the machine or a side does not let the command go on, unless err knows its code already.
+func refused(err error) *exitError {
+	var known *exitError
+	if errors.As(err, &known) {
+		return known
+	}
+	return &exitError{codeRefused, err}
+}
 
 // misuse says that the command line, the job file or a URL is wrong.
 func misuse(err error) *exitError { return &exitError{codeMisuse, err} }

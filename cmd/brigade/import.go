@@ -84,6 +84,9 @@ func (a *app) runImport(ctx context.Context, f *importFlags, args []string) erro
 	if err := f.validate(); err != nil {
 		return err
 	}
+	if _, _, err := a.logLevel(); err != nil {
+		return err
+	}
 	job, err := describe(args, f)
 	if err != nil {
 		return err

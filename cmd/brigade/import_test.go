@@ -320,6 +320,23 @@ func TestMissingSourceLeavesNoState(t *testing.T) {
 	}
 }
 
+func TestOptionsChangedWhileTheSourceIsMissing(t *testing.T) {
+	b := newBench(t)
+	b.run(codeDone, "import", "--id", "x", b.src, b.dst)
+	away := b.src + ".away"
+	if err := os.Rename(b.src, away); err != nil {
+		t.Fatal(err)
+	}
+	b.run(codeRefused, "import", "--id", "x", b.src, b.dst, "--verify", "size")
+	if err := os.Rename(away, b.src); err != nil {
+		t.Fatal(err)
+	}
+	d := b.document(codeDone, "import", "--id", "x", b.src, b.dst, "--verify", "size")
+	if d.Pass != 1 || d.Objects.Found != 10 {
+		t.Errorf("a job that never began was not begun: %+v", d)
+	}
+}
+
 func TestStateInUseOrNewer(t *testing.T) {
 	b := newBench(t)
 	other := make(chan string, 1)
@@ -485,6 +502,10 @@ func TestSecretsStaySealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.env["BRIGADE_LOG"] = "loud"
+	_, errs = b.run(codeMisuse, "import", b.src, b.dst)
+	contains(t, "stderr", errs, `BRIGADE_LOG: "loud" is not a level; allowed: debug, info, warn, error`)
+	b.env["BRIGADE_LOG"] = ""
 	b.env["BRIGADE_SRC_ACCESS_KEY"] = "x"
 	_, errs = b.run(codeMisuse, "import", b.src, b.dst)
 	contains(t, "stderr", errs, "BRIGADE_SRC_ACCESS_KEY and BRIGADE_SRC_SECRET_KEY go together")

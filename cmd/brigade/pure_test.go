@@ -164,6 +164,7 @@ func TestDecide(t *testing.T) {
 	}{
 		{"none", nil, nil, submit, ""},
 		{"pending", job(fsm.Pending, 0), nil, resubmit, ""},
+		{"paused before it began", job(fsm.Paused, 0), nil, resubmit, ""},
 		{"running", job(fsm.Running, 1), nil, resume, ""},
 		{"paused", job(fsm.Paused, 1), nil, unpause, ""},
 		{"succeeded", job(fsm.Succeeded, 1), nil, startPass, ""},

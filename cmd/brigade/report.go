@@ -191,6 +191,9 @@ func (r *report) color(row outcomeRow) string {
 
 func (r *report) rateLine() string {
 	c := r.job.Counts
+	if r.job.Type != "copy" {
+		return fmt.Sprintf("this run took %s: %s objects/s", roundTime(r.run.elapsed), humanize.CommafWithDigits(r.run.objectsPerSecond(), 1))
+	}
 	text := fmt.Sprintf("%s moved, this run took %s: %s/s, %s objects/s", bytesOf(c.BytesMoved), roundTime(r.run.elapsed),
 		bytesOf(int64(r.run.bytesPerSecond())), humanize.CommafWithDigits(r.run.objectsPerSecond(), 1))
 	if c.Recovered > 0 {

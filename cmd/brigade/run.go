@@ -129,7 +129,6 @@ func (im *importer) begin(ctx context.Context) error {
 		if err := im.engine.propose(ctx, fsm.RemoveJob{Job: job.ID, Nonce: job.Nonce}); err != nil {
 			return refused(err)
 		}
-		im.began = false
 		fallthrough
 	case submit:
 		if err := im.submit(ctx); err != nil {
