@@ -389,7 +389,8 @@ func (s *memStore) take(ctx context.Context, op, key string, body store.Body, f 
 	if body.Bytes == nil && body.Reader != nil {
 		var err error
 		if data, err = io.ReadAll(io.LimitReader(body.Reader, body.Size)); err != nil {
-			return nil, &store.Error{Op: op, Key: key, Class: store.Transient, Err: fmt.Errorf("send body: %v", err)}
+			// As HTTP clients do, the cause is lost.
+			return nil, memErr(op, key, store.Transient, "send body: %s", err.Error())
 		}
 	}
 	if int64(len(data)) != body.Size {
