@@ -91,7 +91,10 @@ func (d *disk) openFolder(prefix string) (folder, error) {
 	}
 	if d.options.links == linksFollow && prefix != "" {
 		linked, err := os.OpenRoot(d.native(prefix))
-		return folder{linked, true}, err
+		if err != nil {
+			return folder{}, err
+		}
+		return folder{linked, true}, nil
 	}
 	return walk(root, prefix, keepMissing)
 }

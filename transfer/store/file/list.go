@@ -95,7 +95,9 @@ func (l *lister) release() {
 
 func (f *frame) close() {
 	f.park()
-	f.names.close()
+	if f.names != nil { // nil where reading failed
+		f.names.close()
+	}
 }
 
 // park gives the handle of the directory back.
@@ -123,7 +125,13 @@ func (l *lister) fill(ctx context.Context) (page []store.Object, err error) {
 		if err != nil {
 			return page, fail("list", top.prefix, err)
 		}
-		if !ok || !l.unpark(top) {
+		if ok {
+			ok, err = l.unpark(top)
+		}
+		if err != nil {
+			return page, fail("list", top.prefix, err)
+		}
+		if !ok {
 			top.close()
 			l.stack = l.stack[:len(l.stack)-1]
 			continue
@@ -151,13 +159,16 @@ func (l *lister) interrupted(ctx context.Context) error {
 }
 
 // unpark opens the directory again if it was parked; false means that it is gone.
-func (l *lister) unpark(f *frame) bool {
+func (l *lister) unpark(f *frame) (bool, error) {
 	if f.dir.Root != nil {
-		return true
+		return true, nil
 	}
 	dir, err := l.d.openFolder(f.prefix)
+	if isAbsent(err) || errors.Is(err, errLink) {
+		return false, nil
+	}
 	f.dir = dir
-	return err == nil
+	return err == nil, err
 }
 
 // begin reads the root.
@@ -285,8 +296,12 @@ func (l *lister) read(ctx context.Context, f *frame) (total int, err error) {
 			return total, err
 		}
 	}
-	f.names, err = s.sorted()
-	return total, err
+	sorted, err := s.sorted()
+	if err != nil {
+		return total, err
+	}
+	f.names = sorted
+	return total, nil
 }
 
 // sift gives one entry to the sorter if the listing may need it.
@@ -303,7 +318,8 @@ func (l *lister) sift(f *frame, e fs.DirEntry, s *sorter) error {
 	if l.to != "" && key >= l.to {
 		return nil
 	}
-	if key < l.from && !(name[len(name)-1] == '/' && strings.HasPrefix(l.from, key)) {
+	holdsFrom := strings.HasSuffix(name, "/") && strings.HasPrefix(l.from, key)
+	if key < l.from && !holdsFrom {
 		return nil
 	}
 	return s.add(name)

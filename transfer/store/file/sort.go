@@ -5,9 +5,12 @@ import (
 	"container/heap"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
 // names are the sorted names of one directory, "/" behind those of directories.
@@ -39,13 +42,13 @@ func (s *sorter) flush() error {
 	if s.runs == nil {
 		runs, err := newSpill()
 		if err != nil {
-			return err
+			return sortFault(err)
 		}
 		s.runs = runs
 	}
 	slices.Sort(s.batch)
 	if err := s.runs.write(s.batch); err != nil {
-		return err
+		return sortFault(err)
 	}
 	clear(s.batch)
 	s.batch = s.batch[:0]
@@ -65,10 +68,17 @@ func (s *sorter) sorted() (names, error) {
 	s.batch = nil
 	m, err := newMerge(s.runs)
 	if err != nil {
-		return nil, err
+		return nil, sortFault(err)
 	}
 	s.runs = nil
 	return m, nil
+}
+
+// sortFault is the error of the place for sorted runs. It does not wrap its cause: a missing temporary directory must not
+// be taken for the listed directory being gone.
+func sortFault(cause error) error {
+	reason := fmt.Sprintf("sort many names in %s: %s; set TMPDIR to a directory with room", os.TempDir(), rootCause(cause))
+	return fault(store.Misconfigured, "list", "", reason)
 }
 
 // discard drops the runs that sorted did not hand over.
@@ -196,7 +206,7 @@ func (m *merge) take() {
 	more, err := m.heads[0].next()
 	switch {
 	case err != nil:
-		m.err = err
+		m.err = sortFault(err)
 	case more:
 		heap.Fix(&m.heads, 0)
 	default:

@@ -74,6 +74,10 @@ func (t *temp) commit(ctx context.Context, opts store.PutOptions) (store.Object,
 }
 
 // finish sets the time, syncs and closes the file. A failed close is a failed write: some file systems tell only then.
+//
+// Each file is synced by itself: the kernel groups the journal commits of writers that wait. Measured on ext4 with 64
+// writers of 4 KiB files: 6,000 to 6,600 files a second so, 2,400 to 5,400 with one syncfs for all that wait (which also
+// waits for what other processes wrote), 7,300 to 8,300 without any sync.
 func (t *temp) finish(mtime time.Time) (fs.FileInfo, error) {
 	if !mtime.IsZero() {
 		if err := t.dir.Chtimes(t.name, time.Time{}, mtime); err != nil {
