@@ -386,8 +386,8 @@ func (p *pipeline) copyItem(ctx context.Context, it *item) (*settled, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if errors.Is(res.Err, ErrFenced) {
-		return nil, res.Err
+	if isEnd(res.Err) {
+		return nil, res.Err // it says nothing about the object
 	}
 	if err := p.job.writes.stop(&res); err != nil {
 		return nil, err
