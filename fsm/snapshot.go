@@ -58,7 +58,9 @@ func (n *snapshot) write(w io.Writer) error {
 	slices.SortFunc(n.tasks, func(a, b *Task) int { return cmp.Compare(a.ID, b.ID) })
 
 	buf := bufio.NewWriterSize(w, 64<<10)
-	buf.WriteByte(FormatVersion) // a bufio.Writer keeps its first error for Flush
+	if err := buf.WriteByte(FormatVersion); err != nil {
+		return fmt.Errorf("write snapshot: %w", err)
+	}
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(snapshotHeader{n.index, n.lastTask, len(n.jobs), len(n.cuts), len(n.tasks)}); err != nil {
