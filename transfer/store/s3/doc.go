@@ -3,9 +3,10 @@
 // # Two ways to the wire
 //
 // Listing, copying and the book-keeping of multipart uploads go through aws-sdk-go-v2. Requests that move bytes (Put,
-// UploadPart, Open, and Stat, which is as frequent) are built here as plain net/http requests and signed with the
-// SDK's signer: the SDK's middleware costs several times what the rest of such a request costs (see
-// BenchmarkPut4K and its neighbours). Both ways share one connection pool, one watchdog and one table of errors.
+// UploadPart, Open, and Stat and Delete, which are as frequent) are plain net/http requests, built and signed here:
+// the SDK's middleware and signer cost several times what the rest of such a request costs (see BenchmarkPut4K and its
+// neighbours; the signatures are tested to equal the SDK's). Both ways share one connection pool, one watchdog and one
+// table of errors.
 //
 // # Payloads
 //

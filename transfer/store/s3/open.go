@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -42,7 +41,7 @@ type Store struct {
 	client *client
 	api    *s3.Client
 	creds  aws.CredentialsProvider
-	signer *v4.Signer
+	signer signer
 	now    func() time.Time
 	sums   sumState
 	// keepsDots: the server is known to take "." and ".." in keys literally.
@@ -81,7 +80,7 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: folder(cfg.Location.Path), region: conf.Region,
 		client: &client{transport: transport, idle: idleTimeout, slow: slowTimeout},
 		creds:  conf.Credentials, now: time.Now,
-		signer: v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }),
+		signer: signer{region: conf.Region},
 	}
 	s.api = s3.NewFromConfig(conf, func(o *s3.Options) {
 		o.HTTPClient = s.client

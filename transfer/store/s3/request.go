@@ -11,10 +11,6 @@ import (
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
-// unsignedPayload stands for the payload's hash in a signature that does not cover it
-// (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html).
-const unsignedPayload = "UNSIGNED-PAYLOAD"
-
 // userAgent is what servers log.
 const userAgent = "brigade"
 
@@ -132,10 +128,7 @@ func (s *Store) sign(ctx context.Context, r request, u *url.URL) (*http.Request,
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errCredentials, err)
 	}
-	header["X-Amz-Content-Sha256"] = []string{unsignedPayload}
-	if err := s.signer.SignHTTP(ctx, creds, req, unsignedPayload, "s3", s.region, s.now()); err != nil {
-		return nil, fmt.Errorf("sign request: %w", err)
-	}
+	s.signer.sign(req, creds, s.now())
 	// Not signed: intermediaries change them.
 	header["User-Agent"] = []string{userAgent}
 	header["Accept-Encoding"] = []string{"identity"}
