@@ -128,7 +128,6 @@ func (s *scanRun) take(ctx context.Context, stretch []look) error {
 	}
 	s.n.Meter.Listed.Add(c.Listed)
 	s.progress(c)
-	s.batch.counts = s.batch.counts.plus(c)
 	if err := s.cut(ctx, stretch, s.dense(stretch)); err != nil {
 		return err
 	}
@@ -168,6 +167,11 @@ func (s *scanRun) cut(ctx context.Context, stretch []look, dense bool) error {
 		case l.src == nil:
 			s.takeExtra(l.dst)
 			continue
+		}
+		// Counted key by key: an advance may fall into the middle of a stretch.
+		s.batch.counts.Listed++
+		s.batch.counts.BytesListed += l.src.Size
+		switch {
 		case dense:
 			s.openAt(true).addRange(l.src)
 		case l.work(s.job):

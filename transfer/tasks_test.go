@@ -59,6 +59,7 @@ type bench struct {
 	stop    chan struct{}
 	fence   error
 	yields  int // advances that shall answer with yield
+	refuse  int // advances from which on the ledger fails; 0 is never
 }
 
 func newBench(t *testing.T, src store.Source, dst store.Destination) *bench {
@@ -84,6 +85,8 @@ func (b *bench) Check() error {
 // Stopping is the lease's.
 func (b *bench) Stopping() <-chan struct{} { return b.stop }
 
+var errRefused = errors.New("the ledger is gone")
+
 // benchLedger is the ledger of one task.
 type benchLedger struct {
 	*bench
@@ -96,6 +99,9 @@ func (l *benchLedger) Advance(_ context.Context, a Advance) (bool, error) {
 	defer l.mu.Unlock()
 	if l.done {
 		return false, errors.New("advance after the end")
+	}
+	if l.refuse--; l.refuse == 0 {
+		return false, errRefused
 	}
 	if a.From != l.task.From || a.FromLine != l.task.Line {
 		return false, fmt.Errorf("advance from %q line %d, the task stands at %q line %d", a.From, a.FromLine, l.task.From, l.task.Line)
@@ -353,6 +359,27 @@ func TestCutsTileAndBound(t *testing.T) {
 	}
 	b.drain()
 	b.equal(src, dst)
+}
+
+// A scan that dies between two advances must not have counted the keys between them.
+func TestScanTakenOverCountsOnce(t *testing.T) {
+	src, dst := newMemStore(), newMemStore()
+	fillStore(src, 3000, 12)
+	b := newBench(t, src, dst)
+	b.job.CutObjects = 20 // an advance each 160 keys, amid stretches
+	scan := Task{ID: 1000, Kind: Scan}
+	b.refuse = 4
+	if done, err := b.one(&scan); !errors.Is(err, errRefused) || done {
+		t.Fatal(done, err)
+	}
+	if done, err := b.one(&scan); err != nil || !done {
+		t.Fatal(done, err)
+	}
+	b.drain()
+	b.equal(src, dst)
+	if b.totals.Listed != 3000 {
+		t.Errorf("%d listed", b.totals.Listed)
+	}
 }
 
 func TestExtrasCountOnce(t *testing.T) {
