@@ -33,15 +33,15 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "measure only works whose name contains this")
 	flag.IntVar(&o.scale, "scale", 1, "divide the work by this")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o); err != nil {
+	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, o options) error {
+func run(o options) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	for _, p := range []*string{&o.brigade, &o.rclone, &o.sink} {
 		abs, err := filepath.Abs(*p)
 		if err != nil {

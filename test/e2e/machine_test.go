@@ -59,14 +59,14 @@ func open(t *testing.T) string {
 func mounted(t *testing.T, c *command, dir, options string) (listing string) {
 	t.Helper()
 	listing = filepath.Join(t.TempDir(), "listing")
-	unshare := []string{"unshare", "--mount"}
+	c.wrap = []string{"unshare", "--mount"}
 	if os.Getuid() != 0 {
-		unshare = append(unshare, "--map-root-user")
+		c.wrap = append(c.wrap, "--map-root-user")
 	}
 	script := `mount -t tmpfs -o "$1" tmpfs "$0" || exit 99
 listing=$2; shift 2; "$@"; code=$?
 find "$0" -type f -printf '%s\t%P\n' >"$listing"; exit $code`
-	c.wrap = append(unshare, "sh", "-c", script, dir, options, listing)
+	c.wrap = append(c.wrap, "sh", "-c", script, dir, options, listing)
 	return listing
 }
 
