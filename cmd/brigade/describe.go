@@ -31,7 +31,7 @@ func describe(args []string, f *importFlags) (*conf.Job, error) {
 
 // startOf reads the job file, or takes the URLs. One argument is a job file, unless a list job names a URL or directory.
 func startOf(args []string, list bool) (*conf.Job, error) {
-	if len(args) == 1 && !(list && isPlace(args[0])) {
+	if len(args) == 1 && (!list || !isPlace(args[0])) {
 		if strings.Contains(args[0], "://") {
 			return nil, fmt.Errorf("%s stands alone; a copy needs SRC and DST, a list --type list", args[0])
 		}

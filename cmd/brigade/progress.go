@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -11,13 +12,17 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
 
 	"github.com/bucketbrigade/brigade/fsm"
 )
 
 const (
-	barEvery   = 200 * time.Millisecond
-	lineEvery  = 10 * time.Second
+	barEvery       = 200 * time.Millisecond
+	lineEvery      = 10 * time.Second
+	barColumns     = 24
+	unknownColumns = 120 // of a terminal that does not tell its size
+
 	rateWindow = 10 * time.Second // that the rate shown is an average of
 )
 
@@ -141,6 +146,18 @@ func (a *app) showProgress(ctx context.Context, s *sampler, now func() tally) {
 	}
 }
 
+// sized hides that w is a terminal where that does not know its size (0 columns), for a bar of that size is none.
+func sized(w io.Writer) io.Writer {
+	f, ok := w.(*os.File)
+	if !ok {
+		return w
+	}
+	if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+		return w
+	}
+	return struct{ io.Writer }{w}
+}
+
 // drawBar draws a bar that goes by bytes, or by objects where these are empty.
 func drawBar(ctx context.Context, w io.Writer, s *sampler, now func() tally) {
 	var mu sync.Mutex
@@ -150,8 +167,8 @@ func drawBar(ctx context.Context, w io.Writer, s *sampler, now func() tally) {
 		defer mu.Unlock()
 		return " " + v.String()
 	}
-	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(24), mpb.WithRefreshRate(barEvery), mpb.WithAutoRefresh())
-	bar := bars.AddBar(1, mpb.BarRemoveOnComplete(), mpb.AppendDecorators(decor.Any(text)))
+	bars := mpb.New(mpb.WithOutput(sized(w)), mpb.WithWidth(unknownColumns), mpb.WithRefreshRate(barEvery), mpb.WithAutoRefresh())
+	bar := bars.AddBar(0, mpb.BarWidth(barColumns), mpb.BarRemoveOnComplete(), mpb.AppendDecorators(decor.Any(text)))
 	ticks := time.NewTicker(barEvery)
 	defer ticks.Stop()
 	for {
@@ -165,8 +182,7 @@ func drawBar(ctx context.Context, w io.Writer, s *sampler, now func() tally) {
 			if total == 0 {
 				total, done = v.totalObjects, v.objects
 			}
-			// A bar that reaches its total is taken away; that is for the end of the run to decide.
-			bar.SetTotal(total+1, false)
+			bar.SetTotal(total, false)
 			bar.SetCurrent(done)
 		case <-ctx.Done():
 			bar.Abort(true)
