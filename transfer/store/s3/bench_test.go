@@ -3,6 +3,7 @@ package s3
 import (
 	"bytes"
 	"crypto/md5"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -114,5 +115,23 @@ func BenchmarkPut4KBare(b *testing.B) {
 			b.Fatal(err)
 		}
 		finish(resp.Body)
+	}
+}
+
+// BenchmarkList1000 is one page of 1,000 keys.
+func BenchmarkList1000(b *testing.B) {
+	keys := make([]string, 1000)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("some/folder/of/a/tree/object-%06d.bin", i)
+	}
+	page := listing("<EncodingType>url</EncodingType>" + entries(keys...))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, page) }))
+	b.Cleanup(server.Close)
+	s := openURL(b, server.URL, "")
+	b.ReportAllocs()
+	for b.Loop() {
+		if got, err := s.List(store.ListOptions{}).Next(b.Context()); err != nil || len(got) != 1000 {
+			b.Fatal(len(got), err)
+		}
 	}
 }

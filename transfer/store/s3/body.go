@@ -19,6 +19,10 @@ var (
 	errBadBody   = errors.New("content is announced wrongly")
 )
 
+// smallBody is the content in memory that is copied before it is sent, in bytes: net/http sends a plain bytes.Reader
+// together with the headers, anything else in a packet of its own, and a copy needs no waiting for.
+const smallBody = 16 << 10
+
 // payload is the content of one request. net/http may read a request's body until after the request returned; the
 // caller's buffer is free only after wait.
 type payload struct {
@@ -49,6 +53,10 @@ func (p *payload) attach(req *http.Request) {
 	switch {
 	case p.body.Size == 0:
 		req.Body = http.NoBody
+	case p.body.Bytes != nil && p.body.Size <= smallBody:
+		own := bytes.Clone(p.body.Bytes)
+		req.Body = io.NopCloser(bytes.NewReader(own))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(own)), nil }
 	case p.body.Bytes != nil:
 		req.Body = p.open(bytes.NewReader(p.body.Bytes))
 		// Lets net/http try another connection when the server closed this one before it took a byte.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -50,8 +51,9 @@ func TestBrokenUploadsNeverEndInAnOrderlyWay(t *testing.T) {
 	certified := httptest.NewTLSServer(http.NotFoundHandler())
 	defer certified.Close()
 	for _, scheme := range []string{"http", "https"} {
-		for _, how := range []string{"fails", "is canceled", "stalls"} {
-			t.Run(scheme+" content "+how, func(t *testing.T) {
+		for i, how := range []string{"fails", "is canceled", "stalls", "fails", "is canceled"} {
+			sent := []int{100 << 10, 1 << 10}[i/3]
+			t.Run(fmt.Sprintf("%s content of %d bytes %s", scheme, sent, how), func(t *testing.T) {
 				l, err := net.Listen("tcp", "127.0.0.1:0")
 				if err != nil {
 					t.Fatal(err)
@@ -68,8 +70,8 @@ func TestBrokenUploadsNeverEndInAnOrderlyWay(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				cause := errors.New("the source broke")
-				content := &brokenBody{left: 100 << 10, fail: func() error { return cause }}
-				body := store.Body{Reader: content, Size: 200 << 10}
+				content := &brokenBody{left: sent, fail: func() error { return cause }}
+				body := store.Body{Reader: content, Size: int64(2 * sent)}
 				switch how {
 				case "is canceled":
 					content.fail = func() error { cancel(); return ctx.Err() }

@@ -43,7 +43,7 @@ func (s *Store) exchange(ctx context.Context, r request) (*http.Response, *refus
 	if err != nil {
 		return nil, nil, err
 	}
-	resp, err := s.client.send(req, s.client.idle)
+	resp, err := s.client.send(ctx, req, s.client.idle)
 	if r.body == nil {
 		if err == nil && resp.StatusCode >= 300 {
 			return nil, readRefusal(resp), nil
@@ -117,10 +117,9 @@ func (s *Store) sign(ctx context.Context, r request, u *url.URL) (*http.Request,
 	if header == nil {
 		header = make(http.Header, 8)
 	}
-	req := (&http.Request{
-		Method: r.method, URL: u, Host: u.Host, Header: header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(ctx)
+	req := &http.Request{
+		Method: r.method, URL: u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
 	if r.body != nil {
 		r.body.attach(req)
 	}

@@ -50,9 +50,8 @@ func (s *signer) sign(req *http.Request, creds aws.Credentials, now time.Time) {
 	if creds.SessionToken != "" {
 		h["X-Amz-Security-Token"] = []string{creds.SessionToken}
 	}
-	canonical, names := canonicalRequest(req)
+	hash, names := hashRequest(req)
 	scope := day + "/" + s.region + "/s3/aws4_request"
-	hash := sha256.Sum256(canonical)
 	text := signingAlgorithm + "\n" + stamp + "\n" + scope + "\n" + hex.EncodeToString(hash[:])
 	signature := hex.EncodeToString(hmacSHA256(s.keyOf(creds.SecretAccessKey, day), text))
 	h["Authorization"] = []string{signingAlgorithm + " Credential=" + creds.AccessKeyID + "/" + scope +
@@ -78,37 +77,41 @@ func hmacSHA256(key []byte, text string) []byte {
 	return m.Sum(nil)
 }
 
-// canonicalRequest gives the text that is signed and the names of the headers in it.
-func canonicalRequest(req *http.Request) (text []byte, names string) {
-	type field struct{ name, value string }
-	fields := make([]field, 0, len(req.Header)+2)
-	fields = append(fields, field{"host", req.Host})
+// hashRequest gives the SHA-256 of the canonical request and the names of the headers in it.
+func hashRequest(req *http.Request) (hash [sha256.Size]byte, names string) {
+	var space [24]signedField
+	fields := append(space[:0], signedField{"host", req.Host})
 	if req.ContentLength > 0 {
-		fields = append(fields, field{"content-length", strconv.FormatInt(req.ContentLength, 10)})
+		fields = append(fields, signedField{"content-length", strconv.FormatInt(req.ContentLength, 10)})
 	}
 	for name, values := range req.Header {
-		fields = append(fields, field{strings.ToLower(name), foldSpaces(strings.Join(values, ","))})
+		fields = append(fields, signedField{strings.ToLower(name), foldSpaces(strings.Join(values, ","))})
 	}
-	slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
-	var signed strings.Builder
-	text = make([]byte, 0, 1024)
-	text = append(text, req.Method...)
+	slices.SortFunc(fields, func(a, b signedField) int { return strings.Compare(a.name, b.name) })
+	var room [2048]byte
+	text := append(room[:0], req.Method...)
 	text = append(append(text, '\n'), req.URL.EscapedPath()...)
 	text = append(append(text, '\n'), req.URL.RawQuery...)
 	text = append(text, '\n')
-	for i, f := range fields {
+	for _, f := range fields {
 		text = append(append(text, f.name...), ':')
 		text = append(append(text, f.value...), '\n')
-		if i > 0 {
-			signed.WriteByte(';')
-		}
-		signed.WriteString(f.name)
 	}
-	names = signed.String()
-	text = append(append(text, '\n'), names...)
+	text = append(text, '\n')
+	from := len(text)
+	for i, f := range fields {
+		if i > 0 {
+			text = append(text, ';')
+		}
+		text = append(text, f.name...)
+	}
+	names = string(text[from:])
 	text = append(append(text, '\n'), unsignedPayload...)
-	return text, names
+	return sha256.Sum256(text), names
 }
+
+// signedField is one header of a canonical request.
+type signedField struct{ name, value string }
 
 // foldSpaces removes spaces around a value and folds those in it, as signatures see values.
 func foldSpaces(v string) string {

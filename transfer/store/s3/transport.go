@@ -69,7 +69,7 @@ func (c *client) Do(req *http.Request) (*http.Response, error) {
 	if req.Header.Get("X-Amz-Copy-Source") != "" || req.Method == http.MethodPost {
 		limit = c.slow
 	}
-	resp, err := c.send(req, limit)
+	resp, err := c.send(req.Context(), req, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -78,12 +78,14 @@ func (c *client) Do(req *http.Request) (*http.Response, error) {
 }
 
 // send sends a request under a watchdog of its own, which also guards the answer's body. Redirects are not followed.
-func (c *client) send(req *http.Request, limit time.Duration) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(req.Context())
+func (c *client) send(ctx context.Context, req *http.Request, limit time.Duration) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	w := &watchdog{limit: limit, ctx: ctx, cancel: cancel}
 	w.timer = time.AfterFunc(limit, w.bark)
 	if req.Body != nil && req.Body != http.NoBody {
-		req.Body = &watchedRequest{req.Body, w}
+		if small := req.GetBody != nil && req.ContentLength <= smallBody; !small {
+			req.Body = &watchedRequest{req.Body, w}
+		}
 		if req.URL.Scheme == "https" {
 			ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: w.gotConn})
 		}

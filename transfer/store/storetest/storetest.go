@@ -28,11 +28,11 @@ type Harness struct {
 	// NewStore opens another handle on the same place; nil where one handle is all there can be.
 	NewStore func(role store.Role) store.Destination
 	// LeftOvers names what must not be there when nothing is in flight, such as temporary files, as the place itself
-	// tells it and not the store; nil where nobody can look. Open uploads are looked for by the suite.
+	// tells it and not the store; nil where nobody can look.
 	LeftOvers func() []string
 	// Refuses gives the reason why a key cannot exist in this store, "" for those that can; nil where all can.
 	Refuses func(key string) string
-	// KeepsSums: the store checks the sums that are sent along and refuses wrong ones.
+	// ChecksSums: the store checks the sums that are sent along and refuses wrong ones.
 	ChecksSums bool
 }
 
