@@ -8,6 +8,7 @@ VERSION := $(or $(shell git describe --tags --match 'v*' --dirty 2>/dev/null | s
 LDFLAGS := -s -w -X main.version=$(VERSION)
 BIN     := bin/brigade
 TOOLS   := bin/tools
+FIGURES := ^TestFigure
 
 # A tool is rebuilt only when the file that pins its version changes.
 tool_build = CGO_ENABLED=0 go -C $(1) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$(TOOLS)/ $(2)
@@ -49,10 +50,9 @@ bench: build $(TOOLS)/rclone ## measure against rclone on the same work; table, 
 	CGO_ENABLED=0 go build -trimpath -o bin/bench ./test/bench
 	bin/bench -brigade $(BIN) -rclone $(TOOLS)/rclone -sink bin/sink -out test/bench/RESULTS.json
 
-figures: build $(TOOLS)/versitygw ## measure every promise on the release binary; table, and JSON in figures/figures.json
-	CGO_ENABLED=0 go build -trimpath -o bin/sink ./test/sink/cmd
-	CGO_ENABLED=0 go test -c -o bin/e2e.test ./test/e2e
-	cd test/e2e && BRIGADE_FIGURES=1 BRIGADE_BIN=$(CURDIR)/$(BIN) ../../bin/e2e.test -test.run '^TestFigure' -test.v -test.timeout 3h
+figures: bench $(TOOLS)/versitygw ## measure every promise on the release binary; table, and JSON in figures/figures.json
+	CGO_ENABLED=0 go test -c -tags figures -o bin/e2e.test ./test/e2e
+	cd test/e2e && BRIGADE_FIGURES=1 BRIGADE_BIN=$(CURDIR)/$(BIN) ../../bin/e2e.test -test.run '$(FIGURES)' -test.v -test.timeout 3h
 
 tools: go-check $(TOOLS)/versitygw $(TOOLS)/golangci-lint $(TOOLS)/rclone ## build the pinned tools that tests, lint and bench use
 

@@ -12,6 +12,7 @@ source=$(readlink -f "$(go env GOROOT)/src")
 again=
 [[ -d $out/.state ]] && again=yes
 
+mkdir -p "$out" # before the state is, which is for its owner alone
 echo
 echo "Copying $source to $out/src"
 echo
