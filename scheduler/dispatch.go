@@ -123,7 +123,7 @@ func (r *reign) nodeView(state *fsm.State, s *session, keys map[string]JobKey) n
 	for id, key := range keys {
 		n.ready[id] = s.ready(key)
 	}
-	if !s.waiting {
+	if !s.waiting || s.leaving {
 		return n
 	}
 	held := 0

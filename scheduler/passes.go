@@ -139,7 +139,7 @@ func (r *reign) jobCommand(job *fsm.Job, key JobKey) fsm.Command {
 	case job.State == fsm.Running || job.State == fsm.Pending:
 		return fsm.PauseJob{Job: job.ID, Nonce: job.Nonce, Class: failed.Class, Reason: failed.Reason, At: stamp}
 	}
-	r.refuse(job.ID, &PreflightError{Class: failed.Class, Reason: failed.Reason})
+	r.refuse(job.ID, key, &PreflightError{Class: failed.Class, Reason: failed.Reason})
 	return nil
 }
 
@@ -155,7 +155,7 @@ func (r *reign) preflights(key JobKey) (passed, failed *Preflight) {
 			}
 		case known:
 			failed = &p.Preflight
-		case s.instance == "" || s.want > 0:
+		case s.instance == "" || s.want > 0 && !s.leaving:
 			all = false // it has not said
 		}
 	}
@@ -165,12 +165,15 @@ func (r *reign) preflights(key JobKey) (passed, failed *Preflight) {
 	return passed, failed
 }
 
-// refuse ends the wait of those who requested a pass.
-func (r *reign) refuse(job string, err error) {
+// refuse ends the wait of those who requested a pass. Who asks again gets a new look at both sides.
+func (r *reign) refuse(job string, key JobKey, err error) {
 	if req := r.requested[job]; req != nil {
 		req.err = err
 		close(req.failed)
 		delete(r.requested, job)
+	}
+	for _, s := range r.sessions {
+		delete(s.preflights, key)
 	}
 }
 

@@ -223,8 +223,8 @@ func taskIDs(tasks []fsm.TaskEpoch) (ids []uint64) {
 
 // preflightsFor are the jobs that the node shall open and report on.
 func (r *reign) preflightsFor(state *fsm.State, s *session) (out []PreflightTask) {
-	if s.want == 0 {
-		return nil // it is stopping
+	if s.leaving || s.want == 0 {
+		return nil // it takes no work
 	}
 	now := r.cfg.Clock.Monotonic()
 	for _, job := range state.Jobs() {

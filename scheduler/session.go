@@ -17,6 +17,7 @@ type session struct {
 
 	seq     uint64 // of the latest poll
 	waiting bool   // that poll is in flight
+	leaving bool   // the process stops: no more tasks
 	slots   int
 	want    int
 	running map[uint64]Holding // as the latest poll said, less what ended since
@@ -59,12 +60,16 @@ func (r *reign) admit(req *SyncRequest) (s *session, lost []fsm.TaskEpoch, err e
 		return nil, nil, err
 	}
 	s.deadline = now + LeaseTTL
+	s.leaving = s.leaving || req.Stopping
 	for _, p := range req.Preflights {
 		s.preflights[p.Job] = preflightAt{p, now}
 		delete(s.asked, p.Job)
 	}
 	if req.Seq > s.seq {
 		lost = r.takePoll(s, req)
+	}
+	if s.leaving && req.Seq > 0 && len(req.Running) == 0 {
+		lost = r.farewell(s)
 	}
 	r.nudge()
 	return s, lost, nil
@@ -124,6 +129,18 @@ func (r *reign) takePoll(s *session, req *SyncRequest) (lost []fsm.TaskEpoch) {
 		}
 	}
 	return lost
+}
+
+// farewell ends the session of a process that stopped in order, and returns all that its node still holds. A grant that
+// is being committed meanwhile is found as one without a session.
+func (r *reign) farewell(s *session) (held []fsm.TaskEpoch) {
+	delete(r.sessions, s.node)
+	r.cfg.Machine.Read(func(state *fsm.State) {
+		for t := range state.LeasedBy(s.node) {
+			held = append(held, holdingOf(t))
+		}
+	})
+	return held
 }
 
 func keepOnly[V any](m map[fsm.TaskEpoch]V, keep map[fsm.TaskEpoch]bool) {

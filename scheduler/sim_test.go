@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -225,11 +226,11 @@ func (w *wire) set(f func(*wire)) {
 // side is a store that only counts how often it was closed.
 type side struct {
 	store.Destination
-	closed *int
+	closed *atomic.Int64
 }
 
 func (s side) Close() error {
-	*s.closed++
+	s.closed.Add(1)
 	return nil
 }
 
@@ -241,8 +242,8 @@ type node struct {
 	result chan error
 
 	mu      sync.Mutex
-	opened  int
-	closed  int
+	opened  atomic.Int64
+	closed  atomic.Int64
 	refuses error // what Open returns
 }
 
@@ -265,7 +266,7 @@ func (n *node) open(_ context.Context, job *fsm.Job) (*transfer.Job, Preflight, 
 	if n.refuses != nil {
 		return nil, Preflight{}, n.refuses
 	}
-	n.opened++
+	n.opened.Add(1)
 	s := side{closed: &n.closed}
 	return &transfer.Job{ID: job.ID, Source: s, Destination: s}, Preflight{SourceClockOffset: time.Minute}, nil
 }
@@ -277,10 +278,12 @@ func (n *node) end(t *testing.T) {
 	if err := <-n.result; err != nil {
 		t.Errorf("worker: %v", err)
 	}
-	if n.closed != 2*n.opened {
-		t.Errorf("%d stores opened, %d closed", 2*n.opened, n.closed)
+	if !n.allClosed() {
+		t.Errorf("%d stores opened, %d closed", 2*n.opened.Load(), n.closed.Load())
 	}
 }
+
+func (n *node) allClosed() bool { return n.closed.Load() == 2*n.opened.Load() }
 
 func jobNames(n int) (names []string) {
 	for i := range n {

@@ -37,12 +37,14 @@ type SyncRequest struct {
 	Instance string `json:"instance"` // random per process
 	Term     uint64 `json:"term"`     // highest seen
 	Seq      uint64 `json:"seq,omitempty"`
+	// Stopping: give this process no more tasks. A poll that says so and runs nothing is its last call.
+	Stopping bool `json:"stopping,omitempty"`
 
 	Slots   int           `json:"slots,omitempty"` // tasks this worker runs at once
 	Busy    int           `json:"busy,omitempty"`
 	Running []Holding     `json:"running,omitempty"`
 	Opened  []JobKey      `json:"opened,omitempty"` // jobs whose stores are open
-	Want    int           `json:"want,omitempty"`   // tasks it may be given to have Slots in all; 0 while it stops
+	Want    int           `json:"want,omitempty"`   // tasks it may hold in all
 	Wait    time.Duration `json:"wait,omitempty"`   // how long to wait for news, at most 2 s
 
 	Commands   [][]byte    `json:"commands,omitempty"` // encoded, independent of each other

@@ -97,6 +97,7 @@ func (w *Worker) Run(parent context.Context) error {
 	var fence sync.WaitGroup
 	fence.Go(func() { w.watchLease(ctx) })
 	w.pollUntil(ctx)
+	w.farewell(ctx)
 	superseded := errors.Is(context.Cause(ctx), ErrSuperseded)
 	cancel(nil)
 	w.workers.Wait()
@@ -128,6 +129,17 @@ func (w *Worker) Stop(ctx context.Context) {
 	}
 	abort(context.Cause(ctx))
 	<-w.ended
+}
+
+// farewell tells the leader that this process is done, so that nothing stays granted to it until the lease ends.
+func (w *Worker) farewell(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
+	}
+	w.seq++
+	if _, err := w.sync(ctx, SyncRequest{Seq: w.seq, Slots: w.cfg.Slots}); err != nil {
+		w.cfg.Logger.Warn("leader not told of the stop", "error", err)
+	}
 }
 
 // checkDrained ends drainCtx once the worker stops and has no task.
@@ -208,6 +220,7 @@ func (w *Worker) sync(ctx context.Context, req SyncRequest) (SyncResponse, error
 	ctx, cancel := context.WithTimeout(ctx, req.Wait+syncTimeout)
 	defer cancel()
 	req.Node, req.Instance, req.Term = w.cfg.Node, w.instance, w.term.Load()
+	req.Stopping = w.stopCtx.Err() != nil
 	sent := w.cfg.Clock.Monotonic()
 	resp, err := w.cfg.Leader.Sync(ctx, req)
 	switch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,12 +54,7 @@ func TestWorkersRunJobs(t *testing.T) {
 				r.checkSums(test.keys, jobs...)
 				e.check(t, jobs...)
 				for _, n := range nodes {
-					n := n
-					r.eventually("stores closed", func() bool {
-						n.mu.Lock()
-						defer n.mu.Unlock()
-						return n.closed == 2*n.opened
-					})
+					r.eventually("stores closed", n.allClosed)
 					n.end(t)
 				}
 			})
@@ -161,8 +157,8 @@ func TestFenceFromSending(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		b := newBlocked()
 		n := r.node("n", 1, b)
-		var sent time.Time
-		n.wire.set(func(w *wire) { w.tap = func(*SyncRequest) { sent = time.Now() } })
+		var sent atomic.Int64
+		n.wire.set(func(w *wire) { w.tap = func(*SyncRequest) { sent.Store(time.Now().UnixNano()) } })
 		r.submit("a", 0)
 		<-b.started
 		n.wire.set(func(w *wire) {
@@ -173,7 +169,7 @@ func TestFenceFromSending(t *testing.T) {
 			}
 		})
 		<-b.ended
-		if d := time.Since(sent); d < WorkerTTL || d > WorkerTTL+fenceTick {
+		if d := time.Since(time.Unix(0, sent.Load())); d < WorkerTTL || d > WorkerTTL+fenceTick {
 			t.Errorf("fenced %v after the last call was sent", d)
 		}
 		n.end(t)
@@ -231,13 +227,13 @@ func TestLostAnswers(t *testing.T) {
 		e := &engine{keys: 40, pause: time.Millisecond}
 		r.submit("a", 0)
 		n := r.node("n", 2, e.on("n"))
-		calls := 0
+		var calls atomic.Int64
 		n.wire.set(func(w *wire) {
 			w.answered = func(req SyncRequest) error {
 				if len(req.Commands) == 0 {
 					return nil
 				}
-				if calls++; calls%2 == 1 {
+				if calls.Add(1)%2 == 1 {
 					return errWire
 				}
 				return nil
