@@ -250,6 +250,11 @@ type node struct {
 // node starts a worker.
 func (r *rig) node(name string, slots int, run Runner) *node {
 	n := &node{wire: &wire{to: func() Syncer { return r.leader }}, result: make(chan error, 1)}
+	n.launch(name, slots, run)
+	return n
+}
+
+func (n *node) launch(name string, slots int, run Runner) {
 	n.Worker = NewWorker(WorkerConfig{
 		Node: name, Runner: run, Leader: n.wire, Open: n.open, Slots: slots, Clock: bubbleClock{},
 		Logger: slog.New(slog.DiscardHandler),
@@ -257,7 +262,6 @@ func (r *rig) node(name string, slots int, run Runner) *node {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.kill = cancel
 	go func() { n.result <- n.Run(ctx) }()
-	return n
 }
 
 func (n *node) open(_ context.Context, job *fsm.Job) (*transfer.Job, Preflight, error) {
