@@ -132,6 +132,7 @@ func (a *app) showProgress(ctx context.Context, s *sampler, now func() tally) {
 		drawBar(ctx, a.err, s, now)
 		return
 	}
+	s.view(time.Now(), now()) // from here the first line's rate counts
 	ticks := time.NewTicker(lineEvery)
 	defer ticks.Stop()
 	for {

@@ -295,3 +295,16 @@ func TestBarMovesAndEndsWithItsContext(t *testing.T) {
 	cancel()
 	<-ended
 }
+
+// The rate of the first line counts from the start of the run, so it has to be looked at before the first line is due.
+func TestLinesLookAtTheStart(t *testing.T) {
+	a := &app{err: io.Discard}
+	ctx, cancel := context.WithCancel(t.Context())
+	looks := 0
+	s := &sampler{}
+	cancelled := func() tally { looks++; cancel(); return tally{} }
+	a.showProgress(ctx, s, cancelled)
+	if looks != 1 || len(s.history) != 1 {
+		t.Errorf("%d looks, %d samples", looks, len(s.history))
+	}
+}
