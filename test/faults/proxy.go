@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -58,7 +59,7 @@ func Start(t testing.TB, target Target) *Proxy {
 		t.Fatalf("start proxy: %v", err)
 	}
 	server := httptest.NewUnstartedServer(p)
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = quiet()
 	server.Start()
 	p.URL = server.URL
 	t.Cleanup(func() {
@@ -75,7 +76,9 @@ func StartTLS(t testing.TB, target Target) *Proxy {
 	if err != nil {
 		t.Fatalf("start proxy: %v", err)
 	}
-	server := httptest.NewTLSServer(p)
+	server := httptest.NewUnstartedServer(p)
+	server.Config.ErrorLog = quiet() // clients that do not trust it are the point
+	server.StartTLS()
 	p.URL = server.URL
 	p.CertificatePEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	t.Cleanup(server.Close)
@@ -101,6 +104,7 @@ func newProxy(target Target) (*Proxy, error) {
 		// Connections to the target are kept, answers come as the target gave them.
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true, DialContext: (&net.Dialer{}).DialContext},
 		FlushInterval: -1,
+		ErrorLog:      quiet(),
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	return p, nil
@@ -239,6 +243,9 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	}
 }
+
+// quiet drops what an HTTP server has to say: broken connections are made here on purpose.
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // errCut ends a body on purpose.
 var errCut = errors.New("cut by a fault")
