@@ -70,7 +70,7 @@ func (r *reign) foldOne(ctx context.Context, w foldWork) error {
 			flat = append(flat, seg)
 			continue
 		}
-		inner, err := r.readManifest(ctx, seg)
+		inner, err := readManifest(ctx, r.cfg.Spool, seg)
 		if err != nil {
 			return err
 		}
@@ -95,16 +95,4 @@ func (r *reign) foldOne(ctx context.Context, w foldWork) error {
 		return fmt.Errorf("fold segments: %w", o.result.Err)
 	}
 	return nil
-}
-
-func (r *reign) readManifest(ctx context.Context, seg fsm.Segment) ([]fsm.Segment, error) {
-	name, err := segmentOf(seg)
-	if err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
-	}
-	data, err := r.cfg.Spool.Get(ctx, name.Name)
-	if err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
-	}
-	return DecodeManifest(data)
 }

@@ -2,12 +2,14 @@ package scheduler
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"testing"
 	"testing/synctest"
 
 	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/transfer"
 )
 
 // auditor makes advances that each bring one segment of audit records and one of failed keys.
@@ -121,5 +123,69 @@ func TestFoldFails(t *testing.T) {
 			t.Errorf("%d segments", n)
 		}
 		a.check(1, r.job("a").Audit)
+	})
+}
+
+// TestRetryFolded: the keys of a folded list are retried, each line once and in order, over an interruption.
+func TestRetryFolded(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.puppet("n", 1)
+		copying(r, p, 1)
+		a := &auditor{p: p}
+		const segments = fsm.MaxSegments + 1
+		a.advance(segments)
+		end := r.task(p.running[0].Task)
+		cmd := fsm.AdvanceTask{Task: end.ID, Epoch: end.Epoch, From: end.From, To: end.To, Done: true, Objects: 1, Bytes: 10}
+		if err := p.do(cmd); err != nil {
+			t.Fatal(err)
+		}
+		r.eventually("failed", func() bool { return r.job("a").State == fsm.Failed })
+		if list := r.job("a").Failed; len(list) != 1 || !list[0].Manifest {
+			t.Fatalf("failed list %+v", list)
+		}
+		p.slots = 0
+		p.poll()
+		total := int64(segments * (segments + 1) / 2)
+
+		type line struct{ segment, line int64 }
+		var got []line
+		n := r.node("m", 1, runFunc(func(ctx context.Context, _ *transfer.Job, task transfer.Task, _ transfer.Lease, l transfer.Ledger) error {
+			number := int64(binary.BigEndian.Uint64(task.Segment.Name[:8]))
+			if task.EndLine != number || task.Kind != transfer.List || !task.Retry {
+				t.Errorf("task %+v", task)
+			}
+			adv := transfer.Advance{FromLine: task.Line, Counts: transfer.Counts{Copied: 1}}
+			for i := task.Line; i < task.EndLine; i++ {
+				got = append(got, line{number, i})
+				if number == 100 && i == 50 && !task.Takeover { // in the middle of one: end here, and come back
+					adv.ToLine = i + 1
+					if _, err := l.Advance(ctx, adv); err != nil {
+						return err
+					}
+					return transfer.ErrStopped
+				}
+			}
+			adv.ToLine, adv.Done = task.EndLine, true
+			_, err := l.Advance(ctx, adv)
+			return err
+		}))
+		r.must(fsm.RetryJob{Job: "a", Nonce: nonceOf("a")})
+		r.eventually("retried", func() bool { return r.job("a").State != fsm.Running })
+		if int64(len(got)) != total {
+			t.Fatalf("%d lines, want %d", len(got), total)
+		}
+		i := 0
+		for s := int64(1); s <= segments; s++ {
+			for l := range s {
+				if got[i] != (line{s, l}) {
+					t.Fatalf("line %d is %+v, want segment %d line %d", i, got[i], s, l)
+				}
+				i++
+			}
+		}
+		if job := r.job("a"); job.Unfinished != 0 || job.TasksLost != 0 || job.Counts.Copied != segments+1 {
+			t.Errorf("job %+v", job)
+		}
+		n.end(t)
 	})
 }

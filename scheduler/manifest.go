@@ -3,6 +3,7 @@ package scheduler
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -63,6 +64,19 @@ func DecodeManifest(data []byte) ([]fsm.Segment, error) {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
 	return segments, nil
+}
+
+// readManifest fetches and reads a manifest.
+func readManifest(ctx context.Context, spool transfer.Spool, seg fsm.Segment) ([]fsm.Segment, error) {
+	name, err := segmentOf(seg)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	data, err := spool.Get(ctx, name.Name)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	return DecodeManifest(data)
 }
 
 func manifestLine(line string) (fsm.Segment, error) {

@@ -238,6 +238,7 @@ func (s side) Close() error {
 type node struct {
 	*Worker
 	wire   *wire
+	spool  *memSpool
 	kill   context.CancelFunc // as kill -9 would, but for its goroutines
 	result chan error
 
@@ -249,14 +250,14 @@ type node struct {
 
 // node starts a worker.
 func (r *rig) node(name string, slots int, run Runner) *node {
-	n := &node{wire: &wire{to: func() Syncer { return r.leader }}, result: make(chan error, 1)}
+	n := &node{wire: &wire{to: func() Syncer { return r.leader }}, spool: r.spool, result: make(chan error, 1)}
 	n.launch(name, slots, run)
 	return n
 }
 
 func (n *node) launch(name string, slots int, run Runner) {
 	n.Worker = NewWorker(WorkerConfig{
-		Node: name, Runner: run, Leader: n.wire, Open: n.open, Slots: slots, Clock: bubbleClock{},
+		Node: name, Runner: run, Leader: n.wire, Open: n.open, Slots: slots, Clock: bubbleClock{}, Spool: n.spool,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -167,11 +167,7 @@ func (w *Worker) run(ctx context.Context, t *taskRun) {
 		return
 	}
 	defer w.jobs.release(opened)
-	task, err := taskOf(&t.task)
-	if err == nil {
-		err = w.cfg.Runner.Run(ctx, opened.forPass(&t.job), task, t, t)
-	}
-	w.finish(ctx, t, err)
+	w.finish(ctx, t, w.runEngine(ctx, opened.forPass(&t.job), t))
 }
 
 // cannotOpen gives a task back and tells why this node cannot work on its job, in one call, so that the leader does not

@@ -43,6 +43,7 @@ type WorkerConfig struct {
 	Runner Runner
 	Leader Syncer
 	Open   Open
+	Spool  transfer.Spool
 	Slots  int // tasks at once
 	Clock  Clock
 	Logger *slog.Logger

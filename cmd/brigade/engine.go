@@ -98,7 +98,7 @@ func (e *engine) lead(ctx context.Context, cfg engineConfig) error {
 	})
 	e.mover = transfer.NewNode(e.dir.NodeID, e.spool, e.log, cfg.concurrency, cfg.memory)
 	e.worker = scheduler.NewWorker(scheduler.WorkerConfig{
-		Node: e.dir.NodeID, Runner: e.mover, Leader: e.leader, Open: cfg.open, Slots: taskSlots, Logger: e.log,
+		Node: e.dir.NodeID, Runner: e.mover, Leader: e.leader, Open: cfg.open, Spool: e.spool, Slots: taskSlots, Logger: e.log,
 	})
 	e.running.Go(func() { e.report(e.leader.Run(life)) })
 	if err := e.leader.Ready(ctx); err != nil {
