@@ -2,11 +2,11 @@
 //
 // # Two ways to the wire
 //
-// Listing, copying and the book-keeping of multipart uploads go through aws-sdk-go-v2. Requests that move bytes (Put,
-// UploadPart, Open, and Stat and Delete, which are as frequent) are plain net/http requests, built and signed here:
-// the SDK's middleware and signer cost several times what the rest of such a request costs (see BenchmarkPut4K and its
-// neighbours; the signatures are tested to equal the SDK's). Both ways share one connection pool, one watchdog and one
-// table of errors.
+// Copying and the book-keeping of multipart uploads go through aws-sdk-go-v2. What happens for every object (Put,
+// UploadPart, Open, Stat, Delete, List) is plain net/http requests, built and signed here: the SDK's middleware and
+// signer cost several times what the rest of such a request costs, its XML decoder more than all else in a listing (see
+// BenchmarkPut4K and its neighbours; signatures and decoding are tested to equal the libraries'). Both ways share one
+// connection pool, one watchdog and one table of errors.
 //
 // # Payloads
 //

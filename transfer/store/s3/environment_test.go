@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// beChild lists a bucket, once signed here and once by the SDK.
+// beChild lists objects, signed here, and uploads, by the SDK.
 func beChild(endpoint string) error {
 	s, err := open(context.Background(), fakeConfig(endpoint, ""))
 	if err != nil {
@@ -51,6 +51,9 @@ func beChild(endpoint string) error {
 	}
 	if keys, err := listAll(context.Background(), s.List(store.ListOptions{})); err != nil || len(keys) != 1 {
 		return fmt.Errorf("listed %q: %w", keys, err)
+	}
+	if uploads, err := s.ListUploads(context.Background(), "k"); err != nil || len(uploads) != 0 {
+		return fmt.Errorf("uploads %v: %w", uploads, err)
 	}
 	return nil
 }
@@ -80,6 +83,10 @@ func startChild(t *testing.T, endpoint string, env ...string) error {
 func tlsServer(t *testing.T) (server *httptest.Server, ca string) {
 	t.Helper()
 	server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("uploads") {
+			_, _ = io.WriteString(w, "<ListMultipartUploadsResult></ListMultipartUploadsResult>")
+			return
+		}
 		_, _ = io.WriteString(w, listing(entries("a")))
 	}))
 	t.Cleanup(server.Close)

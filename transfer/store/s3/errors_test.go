@@ -70,7 +70,7 @@ func TestRefusalsAreClassified(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s", c.status, c.code), func(t *testing.T) {
 			s := openFake(t, "", func(w http.ResponseWriter, r *http.Request) { refuse(w, c.status, c.code, "the message") })
 			_, _, opened := s.Open(t.Context(), "k", store.OpenOptions{Length: -1})
-			_, listed := s.List(store.ListOptions{}).Next(t.Context())
+			_, listed := s.ListParts(t.Context(), "k", "id")
 			for way, err := range map[string]error{"signed here": opened, "by the SDK": listed} {
 				var e *store.Error
 				if !errors.As(err, &e) {
@@ -173,7 +173,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	defer server.Close()
 	s := openURL(t, server.URL, "")
 	_, checked := s.Check(t.Context())
-	_, listed := s.List(store.ListOptions{}).Next(t.Context())
+	_, listed := s.ListParts(t.Context(), "k", "id")
 	for way, err := range map[string]error{"signed here": checked, "by the SDK": listed} {
 		var e *store.Error
 		if !errors.As(err, &e) || e.Class != store.Misconfigured || !strings.Contains(e.Hint, "SSL_CERT_FILE") {

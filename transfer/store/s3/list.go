@@ -1,16 +1,15 @@
 package s3
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -52,7 +51,7 @@ type lister struct {
 type fetch struct {
 	cancel context.CancelFunc
 	done   chan struct{}
-	out    *s3.ListObjectsV2Output
+	page   *listPage
 	err    error
 }
 
@@ -67,11 +66,11 @@ func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
 		case ctx.Err() != nil:
 			return nil, l.s.wrap(ctx, "list", "", ctx.Err())
 		}
-		out, err := l.page(ctx)
+		page, err := l.page(ctx)
 		if err != nil {
 			return nil, l.s.wrap(ctx, "list", "", err)
 		}
-		objects, err := l.accept(out)
+		objects, err := l.accept(page)
 		if err != nil {
 			l.broken = &store.Error{Op: "list", Class: store.Permanent, Hint: "this listing cannot be trusted", Err: fmt.Errorf("listing out of order: %w", err)}
 			return nil, l.broken
@@ -89,7 +88,7 @@ func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
 }
 
 // page waits for the page under way, or starts it.
-func (l *lister) page(ctx context.Context) (*s3.ListObjectsV2Output, error) {
+func (l *lister) page(ctx context.Context) (*listPage, error) {
 	if l.ahead == nil {
 		l.start(ctx)
 	}
@@ -102,7 +101,7 @@ func (l *lister) page(ctx context.Context) (*s3.ListObjectsV2Output, error) {
 	}
 	l.ahead = nil
 	f.cancel()
-	return f.out, f.err
+	return f.page, f.err
 }
 
 // start fetches the next page. The fetch outlives the call of Next that started it, so it ends with the lister or its
@@ -110,19 +109,40 @@ func (l *lister) page(ctx context.Context) (*s3.ListObjectsV2Output, error) {
 func (l *lister) start(ctx context.Context) {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f := &fetch{cancel: cancel, done: make(chan struct{})}
-	in := &s3.ListObjectsV2Input{
-		Bucket: &l.s.bucket, Prefix: &l.s.prefix, EncodingType: types.EncodingTypeUrl, MaxKeys: aws.Int32(int32(l.size)),
-	}
-	if l.token != "" {
-		in.ContinuationToken = aws.String(l.token)
-	} else if l.after != "" {
-		in.StartAfter = aws.String(l.after)
-	}
 	l.ahead = f
+	query := l.query()
 	go func() {
 		defer close(f.done)
-		f.out, f.err = l.s.api.ListObjectsV2(own, in)
+		f.page, f.err = l.s.listPage(own, query)
 	}()
+}
+
+// query asks for the next page. Its parameters are sorted, as signatures want them.
+func (l *lister) query() string {
+	q := "encoding-type=url&list-type=2&max-keys=" + strconv.Itoa(l.size) + "&prefix=" + escapeQuery(l.s.prefix)
+	switch {
+	case l.token != "":
+		return "continuation-token=" + escapeQuery(l.token) + "&" + q
+	case l.after != "":
+		return q + "&start-after=" + escapeQuery(l.after)
+	}
+	return q
+}
+
+// listPage fetches one page.
+func (s *Store) listPage(ctx context.Context, query string) (*listPage, error) {
+	resp, err := s.do(ctx, request{op: "list", method: http.MethodGet, bucket: true, query: query})
+	if err != nil {
+		return nil, err
+	}
+	var data bytes.Buffer
+	data.Grow(int(min(max(resp.ContentLength, 0)+bytes.MinRead, maxAnswer)))
+	_, err = data.ReadFrom(&bounded{ReadCloser: resp.Body, left: maxAnswer})
+	finish(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	return parseListing(data.Bytes())
 }
 
 // stop ends the fetch under way and waits for it.
@@ -142,11 +162,10 @@ func (l *lister) Close() error {
 }
 
 // accept checks a page and moves on to the next.
-func (l *lister) accept(out *s3.ListObjectsV2Output) ([]store.Object, error) {
-	decode := out.EncodingType == types.EncodingTypeUrl
-	objects := make([]store.Object, 0, len(out.Contents))
-	for i := range out.Contents {
-		o, err := l.object(&out.Contents[i], decode)
+func (l *lister) accept(page *listPage) ([]store.Object, error) {
+	objects := make([]store.Object, 0, len(page.Entries))
+	for i := range page.Entries {
+		o, err := l.object(&page.Entries[i], page.Encoding == "url")
 		if err != nil {
 			return nil, err
 		}
@@ -160,29 +179,28 @@ func (l *lister) accept(out *s3.ListObjectsV2Output) ([]store.Object, error) {
 		}
 		objects = append(objects, o)
 	}
-	return objects, l.advance(out)
+	return objects, l.advance(page)
 }
 
 // advance finds out whether there is a next page.
-func (l *lister) advance(out *s3.ListObjectsV2Output) error {
-	if !aws.ToBool(out.IsTruncated) {
+func (l *lister) advance(page *listPage) error {
+	if page.Truncated != "true" {
 		l.ended = true
 		return nil
 	}
-	token := aws.ToString(out.NextContinuationToken)
-	if token == "" {
+	if page.Token == "" {
 		return errors.New("more keys announced, but no continuation token")
 	}
-	if token == l.token {
+	if page.Token == l.token {
 		return errors.New("the continuation token repeats")
 	}
-	l.token = token
+	l.token = page.Token
 	return nil
 }
 
 // object reads one entry.
-func (l *lister) object(e *types.Object, decode bool) (store.Object, error) {
-	key, size := aws.ToString(e.Key), aws.ToInt64(e.Size)
+func (l *lister) object(e *listEntry, decode bool) (store.Object, error) {
+	key := e.Key
 	if decode {
 		plainKey, err := url.QueryUnescape(key) // a space comes as "+"
 		if err != nil {
@@ -194,12 +212,12 @@ func (l *lister) object(e *types.Object, decode bool) (store.Object, error) {
 	if !ok {
 		return store.Object{}, fmt.Errorf("key %q is outside the prefix %q", clip(key, 200), clip(l.s.prefix, 200))
 	}
-	if size < 0 {
-		return store.Object{}, fmt.Errorf("key %q has %d bytes", clip(key, 200), size)
+	size, err := e.size()
+	if err != nil {
+		return store.Object{}, err
 	}
-	etag := unquote(aws.ToString(e.ETag))
+	etag := unquote(e.ETag)
 	return store.Object{
-		Key: rel, Kind: l.s.kindOf(rel, size), Size: size, ModTime: aws.ToTime(e.LastModified).UTC(),
-		ETag: etag, Sums: l.s.sumsOfETag(etag),
+		Key: rel, Kind: l.s.kindOf(rel, size), Size: size, ModTime: e.modified(), ETag: etag, Sums: l.s.sumsOfETag(etag),
 	}, nil
 }
