@@ -73,11 +73,11 @@ func startVersityGW(dir string, opts S3Options) (*S3Server, error) {
 	s := &S3Server{AccessKey: "brigade" + rand.Text()[:8], SecretKey: rand.Text(), Region: "us-east-1", Dir: opts.Dir}
 	var failures error
 	for range startAttempts {
-		if err := s.start(path, iam, versions, opts.ReadOnly); err == nil {
+		err := s.start(path, iam, versions, opts.ReadOnly)
+		if err == nil {
 			return s, nil
-		} else {
-			failures = errors.Join(failures, err)
 		}
+		failures = errors.Join(failures, err)
 	}
 	return nil, failures
 }

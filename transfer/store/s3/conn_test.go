@@ -59,7 +59,7 @@ func TestBrokenUploadsNeverEndInAnOrderlyWay(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer func() { _ = l.Close() }()
-				var in net.Listener = l
+				in := l
 				if scheme == "https" {
 					in = tls.NewListener(l, &tls.Config{Certificates: certified.TLS.Certificates})
 				}

@@ -60,7 +60,7 @@ func listOddKeys(t *testing.T, h Harness) {
 
 // equateEmpty sees no difference between nil and empty lists of keys.
 func equateEmpty() cmp.Option {
-	return cmp.Comparer(func(a, b []string) bool { return slices.Equal(a, b) })
+	return cmp.Comparer(slices.Equal[[]string])
 }
 
 func listEntries(t *testing.T, h Harness) {
