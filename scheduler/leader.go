@@ -229,6 +229,9 @@ func stamp(cmd fsm.Command, now int64) fsm.Command {
 	case fsm.RetryJob:
 		c.At = now
 		return c
+	case fsm.RedoJob:
+		c.At = now
+		return c
 	}
 	return cmd
 }

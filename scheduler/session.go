@@ -107,7 +107,10 @@ func (r *reign) takePoll(s *session, req *SyncRequest) (lost []fsm.TaskEpoch) {
 	s.seq, s.slots, s.want, s.opened = req.Seq, req.Slots, req.Want, req.Opened
 	clear(s.running)
 	for _, h := range req.Running {
-		s.running[h.Task] = h
+		// A task given back and granted again may be there twice for a moment: the older one is ending.
+		if h.Epoch > s.running[h.Task].Epoch {
+			s.running[h.Task] = h
+		}
 	}
 	r.tell() // an older poll of this session that still waits has no one to answer to
 	r.cfg.Machine.Read(func(state *fsm.State) {

@@ -60,19 +60,23 @@ type Holding struct {
 	Progress fsm.Counts `json:"p"`           // done and not settled
 }
 
-// JobKey names one pass of one job; a job removed and submitted again under its ID has another nonce.
+// JobKey names one pass of one job; a job removed and submitted again under its ID has another nonce, a job started
+// afresh another incarnation.
 type JobKey struct {
-	ID    string `json:"id"`
-	Nonce string `json:"nonce"` // hex
-	Pass  uint64 `json:"pass"`
+	ID          string `json:"id"`
+	Nonce       string `json:"nonce"` // hex
+	Incarnation uint64 `json:"incarnation,omitempty"`
+	Pass        uint64 `json:"pass"`
 }
 
-// String gives ID, nonce and pass.
-func (k JobKey) String() string { return k.ID + "/" + k.Nonce + "/" + strconv.FormatUint(k.Pass, 10) }
+// String gives ID, nonce, incarnation and pass.
+func (k JobKey) String() string {
+	return k.ID + "/" + k.Nonce + "/" + strconv.FormatUint(k.Incarnation, 10) + "/" + strconv.FormatUint(k.Pass, 10)
+}
 
 // keyOf names a pass of a job.
 func keyOf(job *fsm.Job, pass uint64) JobKey {
-	return JobKey{ID: job.ID, Nonce: hex.EncodeToString(job.Nonce), Pass: pass}
+	return JobKey{ID: job.ID, Nonce: hex.EncodeToString(job.Nonce), Incarnation: job.Incarnation, Pass: pass}
 }
 
 // Preflight is what one node found when it opened both sides of a job.

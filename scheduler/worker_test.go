@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bucketbrigade/brigade/fsm"
@@ -406,119 +404,6 @@ func TestEndWithoutDone(t *testing.T) {
 	})
 }
 
-// TestStop: tasks are asked to end, settle what they did, and are free at once for whoever comes next.
-func TestStop(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		e := &engine{keys: 60, pause: 100 * time.Millisecond}
-		r.submit("a", 0)
-		n := r.node("n", 4, e.on("n"))
-		r.eventually("copying", func() bool { return r.job("a").Counts.Copied > 3 })
-		start := time.Now()
-		n.Stop(t.Context())
-		if err := <-n.result; err != nil {
-			t.Error(err)
-		}
-		if d := time.Since(start); d > 200*time.Millisecond {
-			t.Errorf("took %v", d)
-		}
-		if got := r.leased("n"); len(got) > 0 {
-			t.Errorf("still holds %v", got)
-		}
-		e.mu.Lock()
-		written := len(e.writes)
-		e.mu.Unlock()
-		if c := r.job("a").Counts.Copied; c != int64(written) {
-			t.Errorf("%d written, %d settled", written, c)
-		}
-		m := r.node("m", 4, e.on("m"))
-		r.eventually("done", func() bool { return allDone(r) })
-		r.checkSums(60, "a")
-		e.check(t, "a")
-		if len(e.writes) != 60 {
-			t.Errorf("%d writes of 60 keys", len(e.writes))
-		}
-		m.end(t)
-	})
-}
-
-// TestStopHard: a task that does not listen is cancelled when Stop's ctx ends.
-func TestStopHard(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		b := newBlocked()
-		n := r.node("n", 1, b)
-		r.submit("a", 0)
-		<-b.started
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
-		start := time.Now()
-		n.Stop(ctx)
-		if d := time.Since(start); d != 30*time.Second {
-			t.Errorf("took %v: the lease must be kept up meanwhile", d)
-		}
-		if err := <-b.ended; !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("ended by %v", err)
-		}
-		if err := <-n.result; err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// TestStopIdle: without tasks, and before Run, Stop returns at once.
-func TestStopIdle(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		NewWorker(WorkerConfig{}).Stop(t.Context())
-		n := r.node("n", 1, newBlocked())
-		after(time.Second)
-		start := time.Now()
-		n.Stop(t.Context())
-		if d := time.Since(start); d != 0 {
-			t.Errorf("took %v", d)
-		}
-		<-n.result
-	})
-}
-
-// TestKilled: a process killed in the middle of everything is followed by one that goes on at once.
-func TestKilled(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		e := &engine{keys: 60, pause: 20 * time.Millisecond}
-		r.submit("a", 0)
-		n := r.node("n", 4, e.on("n"))
-		r.eventually("copying", func() bool { return r.job("a").Counts.Copied > 10 })
-		n.end(t)
-		r.stop()
-		start := time.Now()
-		r.start()
-		n = r.node("n", 4, e.on("n"))
-		r.eventually("done", func() bool { return allDone(r) })
-		if d := time.Since(start); d > 2*time.Second {
-			t.Errorf("took %v", d)
-		}
-		r.checkSums(60, "a")
-		e.check(t, "a")
-		n.end(t)
-	})
-}
-
-// TestSupersededWorker: the older of two processes of one node ends.
-func TestSupersededWorker(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		b := newBlocked()
-		n := r.node("n", 1, b)
-		r.submit("a", 0)
-		<-b.started
-		m := r.node("n", 1, b)
-		if err := <-n.result; !errors.Is(err, ErrSuperseded) {
-			t.Errorf("the older one: %v", err)
-		}
-		<-b.ended
-		<-b.started
-		n.kill()
-		m.end(t)
-	})
-}
-
 // TestOpenFails: a job that cannot be opened is paused with class and reason, before its first pass as within it, and
 // goes on when it is continued.
 func TestOpenFails(t *testing.T) {
@@ -552,72 +437,4 @@ func TestOpenFails(t *testing.T) {
 		r.checkSums(40, "a")
 		n.end(t)
 	})
-}
-
-// TestChaos: wires that fail, nodes that are cut off, killed and stopped, leaders that change: every key is counted
-// once, and no holder writes after its successor did.
-func TestChaos(t *testing.T) {
-	for seed := range uint64(8) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *rig) { chaos(t, r, rand.New(rand.NewPCG(seed, 1))) })
-		})
-	}
-}
-
-func chaos(t *testing.T, r *rig, rnd *rand.Rand) {
-	e := &engine{keys: 240, pause: 700 * time.Millisecond}
-	jobs := jobNames(2)
-	for _, id := range jobs {
-		r.submit(id, 0)
-	}
-	nodes := make([]*node, 3)
-	name := func(i int) string { return fmt.Sprintf("n%d", i) }
-	for i := range nodes {
-		nodes[i] = r.node(name(i), 2, e.on(name(i)))
-	}
-	for range 60 {
-		after(time.Duration(rnd.IntN(4000)) * time.Millisecond)
-		i := rnd.IntN(len(nodes))
-		switch rnd.IntN(6) {
-		case 0:
-			nodes[i].wire.set(func(w *wire) { w.cut = !w.cut })
-		case 1:
-			nodes[i].wire.set(func(w *wire) { w.lost += rnd.IntN(4) })
-		case 2:
-			nodes[i].wire.set(func(w *wire) { w.slow = time.Duration(rnd.IntN(6000)) * time.Millisecond })
-		case 3:
-			nodes[i].end(t)
-			nodes[i] = r.node(name(i), 2, e.on(name(i)))
-		case 4:
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rnd.IntN(3000))*time.Millisecond)
-			nodes[i].Stop(ctx)
-			cancel()
-			nodes[i].end(t)
-			nodes[i] = r.node(name(i), 2, e.on(name(i)))
-		case 5:
-			r.log.leaders <- false
-			synctest.Wait()
-			after(time.Duration(rnd.IntN(8000)) * time.Millisecond)
-			r.log.set(func(l *fakeLog) { l.term++ })
-			r.log.leaders <- true
-		}
-	}
-	for _, n := range nodes {
-		n.wire.set(func(w *wire) { w.cut, w.lost, w.slow = false, 0, 0 })
-	}
-	for range 10 {
-		if allDone(r) {
-			break
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		for _, id := range jobs {
-			_, _ = r.leader.Wait(ctx, id, func(j *fsm.Job) bool { return j.State == fsm.Succeeded })
-		}
-		cancel()
-	}
-	r.checkSums(e.keys, jobs...)
-	e.check(t, jobs...)
-	for _, n := range nodes {
-		n.end(t)
-	}
 }
