@@ -23,6 +23,14 @@ func (s *State) apply(c Command) error {
 		return s.retryJob(c)
 	case RemoveJob:
 		return s.removeJob(c)
+	case RedoJob:
+		return s.redoJob(c)
+	case SetSettings:
+		return s.setSettings(c)
+	case SetNode:
+		return s.setNode(c)
+	case SetClusterID:
+		return s.setClusterID(c)
 	case FoldSegments:
 		return s.foldSegments(c)
 	case AssignTasks:

@@ -50,7 +50,7 @@ func (s *State) startPass(c StartPass) error {
 	job := &Job{
 		ID: old.ID, Nonce: old.Nonce, Spec: old.Spec, Limits: old.Limits, Type: old.Type, Priority: old.Priority,
 		Submitted: old.Submitted, State: Running, Pass: c.Pass, Started: c.At, PassClock: c.Clock, SkewNanos: c.SkewNanos,
-		PrevStart: old.PrevStart,
+		PrevStart: old.PrevStart, Incarnation: old.Incarnation, Redone: old.Redone,
 	}
 	if old.State != Pending {
 		job.PrevStart = old.PassClock
@@ -170,6 +170,25 @@ func (s *State) removeJob(c RemoveJob) error {
 	}
 	s.dropTasks(old.ID)
 	delete(s.jobs, old.ID)
+	return nil
+}
+
+func (s *State) redoJob(c RedoJob) error {
+	old, err := s.jobOf(c.Job, c.Nonce)
+	if err != nil {
+		return err
+	}
+	if old.Redone == c.At && old.Redone != 0 {
+		return nil
+	}
+	if old.State == Running || old.State == Pending {
+		return ErrJobState
+	}
+	s.dropTasks(old.ID)
+	s.jobs[old.ID] = &Job{
+		ID: old.ID, Nonce: old.Nonce, Spec: old.Spec, Limits: old.Limits, Type: old.Type, Priority: old.Priority,
+		State: Pending, Submitted: old.Submitted, Incarnation: old.Incarnation + 1, Redone: c.At,
+	}
 	return nil
 }
 

@@ -15,6 +15,11 @@ const (
 	maxClasses    = 64      // error classes a job counts apart
 	maxUploads    = 10000   // uploads of one task
 	maxCount      = 1 << 56 // one difference of a counter
+	maxSettings   = 256     // settings of the cluster
+	maxSetting    = 64      // bytes of a setting's name
+	maxValue      = 4 << 10 // bytes of a setting's value
+	maxNodes      = 1024    // nodes that something is said of
+	clusterIDSize = 16
 	nonceSize     = 16
 	nameSize      = 32 // of a segment
 	otherClasses  = "other"

@@ -23,6 +23,10 @@ const (
 	TypeCloseUpload  Type = 16
 	TypeFoldSegments Type = 17
 	TypeRemoveJob    Type = 18
+	TypeRedoJob      Type = 19
+	TypeSetSettings  Type = 20
+	TypeSetNode      Type = 21
+	TypeSetClusterID Type = 22
 )
 
 // Command is one change of the state. On the log it is a byte of format (FormatVersion), a byte of Type and JSON.
@@ -107,6 +111,30 @@ type RetryJob struct {
 	Job   string `json:"job"`
 	Nonce []byte `json:"nonce"`
 	At    int64  `json:"at"`
+}
+
+// RedoJob starts a job afresh that is finished, paused or canceled: a new incarnation under the same ID and nonce, with
+// no pass, no sums and no task. At tells a repeat from the next redo.
+type RedoJob struct {
+	Job   string `json:"job"`
+	Nonce []byte `json:"nonce"`
+	At    int64  `json:"at"`
+}
+
+// SetSettings changes settings of the cluster. An empty value takes a setting back to its default.
+type SetSettings struct {
+	Settings map[string]string `json:"settings"`
+}
+
+// SetNode says whether a node is to be given work.
+type SetNode struct {
+	Node     string `json:"node"`
+	Draining bool   `json:"draining,omitempty"`
+}
+
+// SetClusterID names the cluster, once and for all.
+type SetClusterID struct {
+	ID string `json:"id"` // 32 hex digits
 }
 
 // AssignTasks grants tasks to nodes. The epoch of each is the raft index of this command.

@@ -27,6 +27,10 @@ func (OpenUpload) Type() Type   { return TypeOpenUpload }
 func (CloseUpload) Type() Type  { return TypeCloseUpload }
 func (FoldSegments) Type() Type { return TypeFoldSegments }
 func (RemoveJob) Type() Type    { return TypeRemoveJob }
+func (RedoJob) Type() Type      { return TypeRedoJob }
+func (SetSettings) Type() Type  { return TypeSetSettings }
+func (SetNode) Type() Type      { return TypeSetNode }
+func (SetClusterID) Type() Type { return TypeSetClusterID }
 
 // Encode returns a command as it stands in the log: a byte of format, a byte of type and JSON. It refuses with
 // ErrTooLarge what exceeds MaxEntry, and an AdvanceTask beyond MaxAdvance (MaxScanAdvance with cuts).
@@ -160,6 +164,14 @@ func decodeOne(t Type, body []byte) (Command, error) {
 		return decodeAs[FoldSegments](body)
 	case TypeRemoveJob:
 		return decodeAs[RemoveJob](body)
+	case TypeRedoJob:
+		return decodeAs[RedoJob](body)
+	case TypeSetSettings:
+		return decodeAs[SetSettings](body)
+	case TypeSetNode:
+		return decodeAs[SetNode](body)
+	case TypeSetClusterID:
+		return decodeAs[SetClusterID](body)
 	default:
 		return nil, fmt.Errorf("decode command: %w: type %d", ErrUnknownFormat, t)
 	}

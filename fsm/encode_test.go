@@ -34,6 +34,10 @@ func everyCommand() []Command {
 		CloseUpload{Task: 1, Epoch: 2, Key: []byte("k")},
 		FoldSegments{Job: "j", Nonce: testNonce, Failed: true, First: []byte("f"), Count: 2, Manifest: Segment{Name: []byte("n"), Lines: 1, Manifest: true}},
 		RemoveJob{Job: "j", Nonce: testNonce},
+		RedoJob{Job: "j", Nonce: testNonce, At: 1},
+		SetSettings{Settings: map[string]string{"a": "b"}},
+		SetNode{Node: "n", Draining: true},
+		SetClusterID{ID: "i"},
 	}
 }
 
@@ -58,7 +62,7 @@ func TestEncodeDecode(t *testing.T) {
 			seen[c.Type()] = true
 		})
 	}
-	for n := TypeBatch; n <= TypeRemoveJob; n++ {
+	for n := TypeBatch; n <= TypeSetClusterID; n++ {
 		if !seen[n] {
 			t.Errorf("no command of type %d is tested", n)
 		}

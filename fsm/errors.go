@@ -13,6 +13,7 @@ var (
 	ErrBadRange   = errors.New("bound outside the task's range")
 	ErrNotPending = errors.New("the task is not pending")
 	ErrUnfinished = errors.New("tasks are outstanding")
+	ErrOtherID    = errors.New("the cluster has another ID")
 	ErrInvalid    = errors.New("invalid command")
 )
 

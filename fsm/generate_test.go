@@ -41,6 +41,9 @@ func (g *generator) one(s *State) Command {
 		return SubmitJob{ID: fmt.Sprintf("job%d", g.r.IntN(4)), Nonce: g.nonce(), Kind: pick(g, []string{"copy", "verify", "list"}),
 			Spec: []byte(`{"version": 1}`), Limits: JobLimits{MaxFailures: int64(g.r.IntN(200))}, At: g.stamp}
 	}
+	if g.chance(3) {
+		return g.clusterCommand()
+	}
 	if g.chance(12) {
 		return g.jobCommand(pick(g, s.Jobs()))
 	}
@@ -48,6 +51,17 @@ func (g *generator) one(s *State) Command {
 		return g.assign(s)
 	}
 	return g.taskCommand(s)
+}
+
+func (g *generator) clusterCommand() Command {
+	name := pick(g, []string{"a", "b.c", "d-e", "not valid"})
+	switch g.r.IntN(8) {
+	case 0:
+		return SetClusterID{ID: fmt.Sprintf("%032x", g.r.IntN(2))}
+	case 1, 2, 3:
+		return SetNode{Node: g.node(), Draining: g.chance(50)}
+	}
+	return SetSettings{Settings: map[string]string{name: pick(g, []string{"", "1", "two"}), "z": fmt.Sprint(g.r.IntN(3))}}
 }
 
 func (g *generator) nonce() []byte { return fmt.Appendf(nil, "nonce%011d", g.r.IntN(2)) }
@@ -77,8 +91,8 @@ func (g *generator) jobCommand(j *Job) Command {
 			return remove
 		}
 	}
-	if g.chance(20) {
-		return pick(g, []Command{remove, CancelJob{Job: j.ID, Nonce: nonce, Reason: "r", At: g.stamp}})
+	if g.chance(25) {
+		return pick(g, []Command{remove, RedoJob{Job: j.ID, Nonce: nonce, At: g.stamp}, CancelJob{Job: j.ID, Nonce: nonce, Reason: "r", At: g.stamp}})
 	}
 	return pick(g, []Command{start, finish, goOn, retry, g.fold(j),
 		PauseJob{Job: j.ID, Nonce: nonce, Reason: "r", Class: "c", At: g.stamp}})

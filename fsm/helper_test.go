@@ -71,7 +71,7 @@ func (b *bench) unchanged(c Command) {
 func (b *bench) encoded() []byte {
 	b.tb.Helper()
 	n := b.m.state.snapshot()
-	n.index = 0
+	n.header.Index = 0
 	var buf bytes.Buffer
 	if err := n.write(&buf); err != nil {
 		b.tb.Fatal(err)

@@ -49,6 +49,9 @@ type Job struct {
 
 	Tolerated int64 `json:"tolerated,omitempty"` // failed objects that ContinueJob accepted: the limits start counting from here
 	Retried   int64 `json:"retried,omitempty"`   // time of the last RetryJob, to recognise a repeat
+
+	Incarnation uint64 `json:"incarnation,omitempty"` // times the job was started afresh
+	Redone      int64  `json:"redone,omitempty"`      // time of the last RedoJob, to recognise a repeat
 }
 
 // JobLimits are the parts of a job's description that Apply itself needs.

@@ -110,13 +110,13 @@ func TestInvariants(t *testing.T) {
 				} else {
 					refused++
 				}
-				if err := errors.Join(book.check(b.m.state), checkJobs(b.m.state), checkCutSums(b.m.state), checkTiles(b.m.state), checkIndexes(b.m.state)); err != nil {
+				if err := errors.Join(book.check(b.m.state), checkJobs(b.m.state), checkCutSums(b.m.state), checkTiles(b.m.state), checkIndexes(b.m.state), checkCluster(b.m.state)); err != nil {
 					t.Fatalf("step %d, after %#v: %v", step, c, err)
 				}
 			}
 		}
 	})
-	for n := TypeSubmitJob; n <= TypeRemoveJob; n++ {
+	for n := TypeSubmitJob; n <= TypeSetNode; n++ {
 		if accepted[n] < 5 {
 			t.Errorf("the random commands have %d accepted ones of type %d", accepted[n], n)
 		}
@@ -147,6 +147,10 @@ func (l *ledger) note(c Command, before map[uint64]*Task, s *State) {
 		}
 	case RemoveJob:
 		delete(l.sums, c.Job)
+	case RedoJob:
+		if s.Job(c.Job).Pass == 0 {
+			l.sums[c.Job] = Counts{}
+		}
 	case AdvanceTask:
 		old := before[c.Task]
 		repeat := !bytes.Equal(old.From, c.From)
@@ -245,6 +249,24 @@ func checkCutSums(s *State) error {
 			if c.Tasks != tasks[k] || c.Lost != lost[k] || c.Tasks+c.Lost == 0 {
 				return fmt.Errorf("cut %d has %d tasks and %d lost, says %+v", id, tasks[k], lost[k], c)
 			}
+		}
+	}
+	return nil
+}
+
+// checkCluster checks the bounds of what is kept of the cluster.
+func checkCluster(s *State) error {
+	if len(s.settings) > maxSettings || len(s.draining) > maxNodes {
+		return fmt.Errorf("%d settings and %d draining nodes", len(s.settings), len(s.draining))
+	}
+	for name, value := range s.settings {
+		if value == "" {
+			return fmt.Errorf("setting %s is empty", name)
+		}
+	}
+	for node, draining := range s.draining {
+		if !draining {
+			return fmt.Errorf("node %s is kept without need", node)
 		}
 	}
 	return nil

@@ -18,6 +18,10 @@ type snapshotHeader struct {
 	Jobs     int    `json:"jobs"`
 	Cuts     int    `json:"cuts"`
 	Tasks    int    `json:"tasks"`
+
+	ClusterID string            `json:"cluster_id,omitempty"`
+	Settings  map[string]string `json:"settings,omitempty"`
+	Draining  map[string]bool   `json:"draining,omitempty"`
 }
 
 type savedCut struct {
@@ -28,14 +32,19 @@ type savedCut struct {
 
 // snapshot holds pointers to values that never change. Collecting them is all that Apply has to wait for.
 type snapshot struct {
-	index, lastTask uint64
-	jobs            []*Job
-	cuts            []savedCut
-	tasks           []*Task
+	header snapshotHeader
+	jobs   []*Job
+	cuts   []savedCut
+	tasks  []*Task
 }
 
 func (s *State) snapshot() *snapshot {
-	n := &snapshot{index: s.index, lastTask: s.lastTask, jobs: make([]*Job, 0, len(s.jobs)), tasks: make([]*Task, 0, len(s.tasks))}
+	n := &snapshot{
+		header: snapshotHeader{
+			Index: s.index, LastTask: s.lastTask, ClusterID: s.clusterID, Settings: s.settings, Draining: s.draining,
+		},
+		jobs: make([]*Job, 0, len(s.jobs)), tasks: make([]*Task, 0, len(s.tasks)),
+	}
 	for _, j := range s.jobs {
 		n.jobs = append(n.jobs, j)
 	}
@@ -48,6 +57,7 @@ func (s *State) snapshot() *snapshot {
 	for _, t := range s.tasks {
 		n.tasks = append(n.tasks, t)
 	}
+	n.header.Jobs, n.header.Cuts, n.header.Tasks = len(n.jobs), len(n.cuts), len(n.tasks)
 	return n
 }
 
@@ -63,7 +73,7 @@ func (n *snapshot) write(w io.Writer) error {
 	}
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(snapshotHeader{n.index, n.lastTask, len(n.jobs), len(n.cuts), len(n.tasks)}); err != nil {
+	if err := enc.Encode(n.header); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
 	if err := encodeAll(enc, n.jobs); err != nil {
@@ -108,6 +118,7 @@ func readSnapshot(r io.Reader) (*State, error) {
 	}
 	s := newState()
 	s.index, s.lastTask = h.Index, h.LastTask
+	s.clusterID, s.settings, s.draining = h.ClusterID, h.Settings, h.Draining
 	if err := s.readJobs(dec, h.Jobs); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,11 @@ type State struct {
 	tasks    map[uint64]*Task
 	cuts     map[string]map[uint64]*Cut // by job, then by cut
 
+	// Of the cluster as a whole. The maps are replaced, never changed in place.
+	clusterID string
+	settings  map[string]string
+	draining  map[string]bool // nodes that get no work
+
 	// Derived from tasks, rebuilt on restore and never encoded.
 	byJob  map[string]*jobTasks
 	byNode map[string]*idSet // leased tasks
@@ -35,6 +40,18 @@ func newState() *State {
 
 // Index is the raft index of the last entry applied.
 func (s *State) Index() uint64 { return s.index }
+
+// ClusterID names the cluster; "" until a leader has named it.
+func (s *State) ClusterID() string { return s.clusterID }
+
+// Setting returns a setting of the cluster, "" where the default holds.
+func (s *State) Setting(name string) string { return s.settings[name] }
+
+// Settings returns the settings that were made; the map is not to be changed.
+func (s *State) Settings() map[string]string { return s.settings }
+
+// Draining tells whether a node is to be given no work.
+func (s *State) Draining(node string) bool { return s.draining[node] }
 
 // Job returns a job, nil if there is none.
 func (s *State) Job(id string) *Job { return s.jobs[id] }
