@@ -50,7 +50,7 @@ bench: build $(TOOLS)/rclone ## measure against rclone on the same work; table, 
 	CGO_ENABLED=0 go build -trimpath -o bin/bench ./test/bench
 	bin/bench -brigade $(BIN) -rclone $(TOOLS)/rclone -sink bin/sink -out test/bench/RESULTS.json
 
-figures: bench $(TOOLS)/versitygw ## measure every promise on the release binary; table, and JSON in figures/figures.json
+figures: build $(if $(filter ^TestFigure,$(FIGURES)),bench) $(TOOLS)/versitygw ## measure every promise on the release binary; table, and JSON in figures/figures.json
 	CGO_ENABLED=0 go test -c -tags figures -o bin/e2e.test ./test/e2e
 	cd test/e2e && BRIGADE_FIGURES=1 BRIGADE_BIN=$(CURDIR)/$(BIN) ../../bin/e2e.test -test.run '$(FIGURES)' -test.v -test.timeout 3h
 

@@ -169,6 +169,7 @@ func timed(ctx context.Context, cmd *exec.Cmd) (*Run, error) {
 		return nil, errors.New("this system does not tell what a process used")
 	}
 	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	// The kernel counts the memory of the process that starts another as that one's too; this one stays smaller.
 	return &Run{Seconds: wall.Seconds(), CPUSeconds: cpu.Seconds(), MaxRSS: usage.Maxrss << 10}, nil
 }
 

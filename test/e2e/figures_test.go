@@ -30,7 +30,7 @@ type figures struct {
 // record keeps a measurement and fails the test where it falls short.
 func record(t *testing.T, met bool, promise, asked, measured string) {
 	t.Helper()
-	f := figure{promise, asked, measured, met, "make figures  (" + t.Name() + ")"}
+	f := figure{promise, asked, measured, met, "make figures FIGURES=" + t.Name()}
 	t.Logf("%s: asked %s, measured %s", f.Promise, f.Asked, f.Measured)
 	if !met {
 		t.Errorf("%s: asked %s, measured %s", f.Promise, f.Asked, f.Measured)
@@ -48,7 +48,12 @@ func (f *figures) save(dir string) error {
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
 	t.AppendHeader(table.Row{"promise", "asked", "measured", "met", "command"})
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, WidthMax: 44}, {Number: 2, WidthMax: 34}, {Number: 3, WidthMax: 44}})
+	t.SetColumnConfigs([]table.ColumnConfig{
+		{Number: 1, WidthMax: 40, WidthMaxEnforcer: text.WrapSoft},
+		{Number: 2, WidthMax: 34, WidthMaxEnforcer: text.WrapSoft},
+		{Number: 3, WidthMax: 34, WidthMaxEnforcer: text.WrapSoft},
+	})
+	t.Style().Options.SeparateRows = true
 	for _, r := range f.rows {
 		met := "yes"
 		if !r.Met {

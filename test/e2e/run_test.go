@@ -40,6 +40,7 @@ type process struct {
 	stdout, stderr bytes.Buffer
 	begin          time.Time
 	cancel         context.CancelFunc
+	peak           *peak
 }
 
 // run executes the binary to its end.
@@ -70,6 +71,7 @@ func (c *command) start(t *testing.T, args ...string) *process {
 		cancel()
 		t.Fatalf("start %v: %v", line, err)
 	}
+	p.peak = watchMemory(p.cmd.Process.Pid)
 	t.Cleanup(func() {
 		if p.cmd.ProcessState == nil {
 			p.kill(t)
@@ -104,11 +106,10 @@ func (p *process) wait(t *testing.T) result {
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatalf("run %v: %v", p.cmd.Args, err)
 	}
-	r := result{code: p.cmd.ProcessState.ExitCode(), stdout: p.stdout.String(), stderr: p.stderr.String(), elapsed: elapsed}
-	if u, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.maxRSS = u.Maxrss << 10
+	return result{
+		code: p.cmd.ProcessState.ExitCode(), stdout: p.stdout.String(), stderr: p.stderr.String(), elapsed: elapsed,
+		maxRSS: p.peak.stop(),
 	}
-	return r
 }
 
 // signal sends a signal to the run.
@@ -125,6 +126,7 @@ func (p *process) kill(t *testing.T) {
 	p.signal(t, syscall.SIGKILL)
 	_ = p.cmd.Wait() // the kill is how it ended
 	p.cancel()
+	p.peak.stop()
 }
 
 // want fails the test unless a run ended with a code.
