@@ -90,7 +90,7 @@ func (r *Results) print(w io.Writer) {
 		}{{"brigade", &m.Brigade}, {"rclone", &m.Rclone}} {
 			last := row.p.Runs[len(row.p.Runs)-1]
 			cells := table.Row{
-				m.Work, row.name, fmt.Sprintf("%.2f", row.p.Seconds), strconv.FormatFloat(float64(m.Objects)/row.p.Seconds, 'g', 4, 64),
+				m.Work, row.name, fmt.Sprintf("%.2f", row.p.Seconds), objectRate(float64(m.Objects)/row.p.Seconds),
 				fmt.Sprintf("%.0f", float64(m.Bytes)/1e6/row.p.Seconds), fmt.Sprintf("%.2f", row.p.CPUSeconds), row.p.MaxRSS >> 20,
 				total(last.Destination.Requests), "", humanize.Bytes(uint64(last.Destination.BytesIn)), "",
 			}
@@ -122,6 +122,14 @@ func newTable() table.Writer {
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
 	return t
+}
+
+// objectRate formats objects per second, which range from few large ones to many small ones.
+func objectRate(perSecond float64) string {
+	if perSecond < 10 {
+		return strconv.FormatFloat(perSecond, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(perSecond, 'f', 0, 64)
 }
 
 func yesNo(b bool) string {
