@@ -90,7 +90,7 @@ func (r *Results) print(w io.Writer) {
 		}{{"brigade", &m.Brigade}, {"rclone", &m.Rclone}} {
 			last := row.p.Runs[len(row.p.Runs)-1]
 			cells := table.Row{
-				m.Work, row.name, fmt.Sprintf("%.2f", row.p.Seconds), objectRate(float64(m.Objects)/row.p.Seconds),
+				m.Work, row.name, fmt.Sprintf("%.2f", row.p.Seconds), objectRate(float64(m.Objects) / row.p.Seconds),
 				fmt.Sprintf("%.0f", float64(m.Bytes)/1e6/row.p.Seconds), fmt.Sprintf("%.2f", row.p.CPUSeconds), row.p.MaxRSS >> 20,
 				total(last.Destination.Requests), "", humanize.Bytes(uint64(last.Destination.BytesIn)), "",
 			}
