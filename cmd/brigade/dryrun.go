@@ -10,6 +10,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/conf"
 	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/transfer"
@@ -38,7 +39,7 @@ type plannedBytes struct {
 }
 
 type plannedKey struct {
-	keyError
+	api.KeyError
 	Size int64 `json:"size"`
 }
 
@@ -90,7 +91,7 @@ func (p *plan) add(k transfer.Preview) error {
 		p.Objects.Copy++
 		p.Bytes.Copy += k.Size
 		if len(p.First) < maxPlanned {
-			p.First = append(p.First, plannedKey{newKeyError(k.Key, k.Action, k.Reason), k.Size})
+			p.First = append(p.First, plannedKey{api.NewKeyError(k.Key, k.Action, k.Reason), k.Size})
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sort"
 
+	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/scheduler"
 	"github.com/bucketbrigade/brigade/transfer"
@@ -75,12 +76,12 @@ func records(ctx context.Context, spool transfer.Spool, list []fsm.Segment, visi
 type failureGroup struct {
 	class string
 	count int64
-	first []keyError // at most firstKeys
+	first []api.KeyError // at most firstKeys
 }
 
 // failures are what could not be done.
 type failures struct {
-	errors []keyError      // at most maxErrors
+	errors []api.KeyError  // at most maxErrors
 	groups []*failureGroup // most frequent first
 }
 
@@ -109,7 +110,7 @@ func collectFailures(ctx context.Context, spool transfer.Spool, job *fsm.Job, di
 			enc := json.NewEncoder(lines)
 			enc.SetEscapeHTML(false)
 			return records(ctx, spool, job.Failed, func(r *transfer.Record) error {
-				c.add(newKeyError(r.ExactKey(), r.Class, r.Reason))
+				c.add(api.NewKeyError(r.ExactKey(), r.Class, r.Reason))
 				if err := enc.Encode(r); err != nil {
 					return err
 				}
@@ -122,7 +123,7 @@ func collectFailures(ctx context.Context, spool transfer.Spool, job *fsm.Job, di
 		return failures{}, failureFiles{}, fmt.Errorf("list failed keys: %w", err)
 	}
 	for _, l := range job.LostRanges {
-		c.add(newKeyError(string(l.Task.From), l.Class, rangeReason(l)))
+		c.add(api.NewKeyError(string(l.Task.From), l.Class, rangeReason(l)))
 	}
 	return c.sum(), files, nil
 }
@@ -140,11 +141,11 @@ func rangeReason(l fsm.LostRange) string {
 }
 
 type failureCollector struct {
-	errors  []keyError
+	errors  []api.KeyError
 	byClass map[string]*failureGroup
 }
 
-func (c *failureCollector) add(e keyError) {
+func (c *failureCollector) add(e api.KeyError) {
 	if len(c.errors) < maxErrors {
 		c.errors = append(c.errors, e)
 	}

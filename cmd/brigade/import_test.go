@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/file"
 )
@@ -116,10 +117,10 @@ func (b *bench) run(code int, args ...string) (stdout, stderr string) {
 }
 
 // document runs an import with --json and returns what it ends with.
-func (b *bench) document(code int, args ...string) document {
+func (b *bench) document(code int, args ...string) api.Job {
 	b.t.Helper()
 	out, errs := b.run(code, append(args, "--json")...)
-	var d document
+	var d api.Job
 	if err := json.Unmarshal([]byte(out), &d); err != nil {
 		b.t.Fatalf("stdout is not one document: %v\n%s", err, out)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -233,7 +234,7 @@ func TestDocumentFields(t *testing.T) {
 		Counts: fsm.Counts{Listed: 21, Copied: 1, Skipped: 2, Filtered: 3, Vanished: 4, Changed: 5, Failed: 6, Recovered: 7,
 			Verified: 8, Extra: 9, Deleted: 10, BytesListed: 11, BytesFound: 12, BytesCopied: 13, BytesSkipped: 14, BytesMoved: 15},
 	}
-	errs := []keyError{newKeyError("a\xff", "auth", "no"), newKeyError("b", "missing", "gone")}
+	errs := []api.KeyError{api.NewKeyError("a\xff", "auth", "no"), api.NewKeyError("b", "missing", "gone")}
 	text, err := json.Marshal(documentOf(job, runStats{elapsed: 2e9, bytes: 30, objects: 4}, errs))
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,238 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	clientTimeout = 30 * time.Second
+	maxAnswer     = 64 << 20 // bytes
+)
+
+// ErrUnreachable means that nothing answers at a node's address.
+var ErrUnreachable = errors.New("no node answers")
+
+// Client calls one node. Error answers come back as *Problem.
+type Client struct {
+	base  string
+	token Token
+	http  *http.Client
+}
+
+// NewClient returns a client for a node at host:port, or at a URL of scheme http or https.
+func NewClient(addr string, token Token) (*Client, error) {
+	base := addr
+	if !strings.Contains(addr, "://") {
+		base = "http://" + addr
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" || u.User != nil {
+		return nil, fmt.Errorf("address %q is not HOST:PORT, http://HOST:PORT or https://HOST:PORT", addr)
+	}
+	if _, _, err := net.SplitHostPort(u.Host); err != nil && u.Scheme == "http" {
+		return nil, fmt.Errorf("address %q has no port", addr)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil // a token is for the node alone
+	return &Client{
+		base: u.Scheme + "://" + u.Host, token: token,
+		http: &http.Client{Transport: transport, Timeout: clientTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse // likewise
+		}},
+	}, nil
+}
+
+// Close gives up idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Submit creates a job. With the same nonce (16 bytes) it can be sent again.
+func (c *Client) Submit(ctx context.Context, description, nonce []byte) (string, error) {
+	var d Created
+	header := http.Header{NonceHeader: {hex.EncodeToString(nonce)}, "Content-Type": {"application/json"}}
+	err := c.call(ctx, http.MethodPost, "/v1/jobs", header, description, &d)
+	return d.ID, err
+}
+
+// Jobs lists all jobs.
+func (c *Client) Jobs(ctx context.Context) (*JobList, error) {
+	all := &JobList{Jobs: []Job{}}
+	for after := ""; ; {
+		var page JobList
+		if err := c.call(ctx, http.MethodGet, "/v1/jobs?after="+url.QueryEscape(after), nil, nil, &page); err != nil {
+			return nil, err
+		}
+		all.Jobs, all.Freshness = append(all.Jobs, page.Jobs...), page.Freshness
+		if after = page.Next; after == "" {
+			return all, nil
+		}
+	}
+}
+
+// Job returns one job.
+func (c *Client) Job(ctx context.Context, id string) (*Job, error) {
+	var d Job
+	return &d, c.call(ctx, http.MethodGet, jobPath(id), nil, nil, &d)
+}
+
+// Remove forgets a job that is not running.
+func (c *Client) Remove(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodDelete, jobPath(id), nil, nil, nil)
+}
+
+// Pause stops a job.
+func (c *Client) Pause(ctx context.Context, id, reason string) (*Job, error) {
+	var body []byte
+	if reason != "" {
+		var err error
+		if body, err = json.Marshal(Reason{reason}); err != nil {
+			return nil, fmt.Errorf("encode reason: %w", err)
+		}
+	}
+	return c.act(ctx, id, "pause", body)
+}
+
+// Continue lets a paused job go on.
+func (c *Client) Continue(ctx context.Context, id string) (*Job, error) {
+	return c.act(ctx, id, "continue", nil)
+}
+
+// Redo starts a job afresh.
+func (c *Client) Redo(ctx context.Context, id string) (*Job, error) {
+	return c.act(ctx, id, "redo", nil)
+}
+
+// Retry runs the failed objects of a job again.
+func (c *Client) Retry(ctx context.Context, id string) (*Job, error) {
+	return c.act(ctx, id, "retry", nil)
+}
+
+func (c *Client) act(ctx context.Context, id, verb string, body []byte) (*Job, error) {
+	var d Job
+	return &d, c.call(ctx, http.MethodPost, jobPath(id)+"/"+verb, nil, body, &d)
+}
+
+// Errors returns a page of a job's failed keys.
+func (c *Client) Errors(ctx context.Context, id string, offset int64, limit int) (*ErrorList, error) {
+	query := url.Values{"offset": {strconv.FormatInt(offset, 10)}, "limit": {strconv.Itoa(limit)}}
+	var d ErrorList
+	return &d, c.call(ctx, http.MethodGet, jobPath(id)+"/errors?"+query.Encode(), nil, nil, &d)
+}
+
+// Spec returns a job's description as JSON, secrets masked.
+func (c *Client) Spec(ctx context.Context, id string) (json.RawMessage, error) {
+	var d json.RawMessage
+	return d, c.call(ctx, http.MethodGet, jobPath(id)+"/spec", nil, nil, &d)
+}
+
+// Machines lists the nodes.
+func (c *Client) Machines(ctx context.Context) (*Machines, error) {
+	var d Machines
+	return &d, c.call(ctx, http.MethodGet, "/v1/machines", nil, nil, &d)
+}
+
+// Drain takes work from a node, or with on false lets it have work again.
+func (c *Client) Drain(ctx context.Context, node string, on bool) (*Machines, error) {
+	verb := "/undrain"
+	if on {
+		verb = "/drain"
+	}
+	var d Machines
+	return &d, c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(node)+verb, nil, nil, &d)
+}
+
+// Self tells which node answers.
+func (c *Client) Self(ctx context.Context) (*Self, error) {
+	var d Self
+	return &d, c.call(ctx, http.MethodGet, "/v1/node", nil, nil, &d)
+}
+
+// Stop has the node stop; it stays a member of the cluster.
+func (c *Client) Stop(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/v1/node/stop", nil, nil, nil)
+}
+
+// Leave has the node leave the cluster and stop.
+func (c *Client) Leave(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/v1/node/leave", nil, nil, nil)
+}
+
+// Settings lists the settings of the cluster.
+func (c *Client) Settings(ctx context.Context) (*SettingList, error) {
+	var d SettingList
+	return &d, c.call(ctx, http.MethodGet, "/v1/settings", nil, nil, &d)
+}
+
+// Set changes settings.
+func (c *Client) Set(ctx context.Context, settings map[string]string) (*SettingList, error) {
+	body, err := json.Marshal(SettingChange{settings})
+	if err != nil {
+		return nil, fmt.Errorf("encode settings: %w", err)
+	}
+	var d SettingList
+	return &d, c.call(ctx, http.MethodPut, "/v1/settings", nil, body, &d)
+}
+
+func jobPath(id string) string { return "/v1/jobs/" + url.PathEscape(id) }
+
+// call makes one request and reads the answer into the document.
+func (c *Client) call(ctx context.Context, method, path string, header http.Header, body []byte, into any) error {
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	r.Header.Set("Authorization", "Bearer "+c.token.secret)
+	resp, err := c.http.Do(r)
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, inner(err))
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read answer of %s: %w", c.base, err)
+	}
+	if resp.StatusCode >= 300 {
+		return problemFrom(c.base, resp, data)
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("read answer of %s: %w", c.base, err)
+	}
+	return nil
+}
+
+// inner leaves method and URL out of an error of net/http: the caller names the node.
+func inner(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+func problemFrom(base string, resp *http.Response, data []byte) error {
+	var p Problem
+	if !strings.HasPrefix(resp.Header.Get("Content-Type"), problemMedia) || json.Unmarshal(data, &p) != nil || p.Type == "" {
+		return fmt.Errorf("%s answered %s: it is not a Brigade node", base, resp.Status)
+	}
+	return &p
+}

@@ -1,0 +1,110 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/bucketbrigade/brigade/fsm"
+)
+
+// health says that the process answers.
+func (s *Server) health(context.Context, *call) (*reply, error) {
+	return &reply{document: &Health{Status: "ok"}}, nil
+}
+
+// ready says whether the node can do what it is asked: not without a leader.
+func (s *Server) ready(context.Context, *call) (*reply, error) {
+	if s.cfg.Members.Leader() == "" {
+		return nil, ErrNoLeader
+	}
+	return &reply{document: &Health{Status: "ok"}}, nil
+}
+
+// Health is what /healthz and /readyz answer.
+type Health struct {
+	Status string `json:"status"`
+}
+
+// Self is what GET /v1/node answers.
+type Self struct {
+	ID string `json:"id"`
+	Freshness
+}
+
+func (s *Server) listMachines(context.Context, *call) (*reply, error) {
+	d := &Machines{Leader: s.cfg.Members.Leader(), Nodes: s.cfg.Members.Machines()}
+	s.cfg.State.Read(func(state *fsm.State) {
+		for i := range d.Nodes {
+			n := &d.Nodes[i]
+			n.Busy = 0
+			for range state.LeasedBy(n.ID) {
+				n.Busy++
+			}
+			if n.State == Alive && state.Draining(n.ID) {
+				n.State = Draining
+			}
+		}
+	})
+	if d.Nodes == nil {
+		d.Nodes = []Machine{}
+	}
+	return &reply{document: d}, nil
+}
+
+// drain takes work from a node, or lets it have work again.
+func (s *Server) drain(on bool) func(context.Context, *call) (*reply, error) {
+	return func(ctx context.Context, in *call) (*reply, error) {
+		id := in.PathValue("id")
+		known := false
+		for _, n := range s.cfg.Members.Machines() {
+			known = known || n.ID == id
+		}
+		if !known {
+			return nil, problemf(http.StatusNotFound, CodeNotFound, "no such node", "there is no node %q", id)
+		}
+		if err := s.propose(ctx, fsm.SetNode{Node: id, Draining: on}); err != nil {
+			return nil, err
+		}
+		s.cfg.Logger.Info("node set", "node", id, "draining", on, "from", in.RemoteAddr)
+		return s.listMachines(ctx, in)
+	}
+}
+
+func (s *Server) showNode(context.Context, *call) (*reply, error) {
+	return &reply{document: &Self{ID: s.cfg.Node}}, nil
+}
+
+func (s *Server) stopNode(_ context.Context, in *call) (*reply, error) {
+	s.cfg.Logger.Info("stop asked for", "from", in.RemoteAddr)
+	s.cfg.Control.Stop()
+	return &reply{status: http.StatusAccepted, document: &Self{ID: s.cfg.Node}}, nil
+}
+
+func (s *Server) leaveNode(ctx context.Context, in *call) (*reply, error) {
+	s.cfg.Logger.Info("leave asked for", "from", in.RemoteAddr)
+	if err := s.cfg.Control.Leave(ctx); err != nil {
+		return nil, err
+	}
+	return &reply{status: http.StatusAccepted, document: &Self{ID: s.cfg.Node}}, nil
+}
+
+func (s *Server) showSettings(context.Context, *call) (*reply, error) {
+	d := &SettingList{}
+	s.cfg.State.Read(func(state *fsm.State) { d.Settings = listSettings(state.Settings()) })
+	return &reply{document: d}, nil
+}
+
+func (s *Server) changeSettings(ctx context.Context, in *call) (*reply, error) {
+	var change SettingChange
+	if err := decode(in.body, &change); err != nil {
+		return nil, err
+	}
+	if err := checkSettings(change.Settings); err != nil {
+		return nil, problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "%s", err)
+	}
+	if err := s.propose(ctx, fsm.SetSettings{Settings: change.Settings}); err != nil {
+		return nil, err
+	}
+	s.cfg.Logger.Info("settings changed", "settings", change.Settings, "from", in.RemoteAddr)
+	return s.showSettings(ctx, in)
+}

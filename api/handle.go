@@ -1,0 +1,248 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bucketbrigade/brigade/scheduler"
+)
+
+// where says which node answers a request.
+type where int
+
+const (
+	here      where = iota // this node
+	preferred              // the leader, who knows what running tasks do; else this node
+	leader                 // the leader only: the request changes the state
+)
+
+// route is one endpoint.
+type route struct {
+	pattern string
+	where   where
+	do      func(ctx context.Context, in *call) (*reply, error)
+}
+
+// call is a request with its body read.
+type call struct {
+	*http.Request
+	body []byte
+}
+
+// reply is what a handler answers; a document with a Freshness gets it filled in.
+type reply struct {
+	status   int // 0 means 200
+	location string
+	document any
+}
+
+// stamped is a document that says of which state it is.
+type stamped interface{ stamp(Freshness) }
+
+func (f *Freshness) stamp(v Freshness) { *f = v }
+
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// handle serves a route on the node that it belongs to.
+func (s *Server) handle(rt route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			s.fail(w, r, bodyProblem(err))
+			return
+		}
+		in := &call{Request: r, body: body}
+		switch {
+		case rt.where == leader:
+			s.write(w, in, rt)
+		case rt.where == preferred && s.passesOn(r) && s.readElsewhere(w, in):
+		default:
+			ctx, cancel := context.WithTimeout(r.Context(), localPatience)
+			defer cancel()
+			out, err := rt.do(ctx, in)
+			s.finish(w, r, out, err)
+		}
+	})
+}
+
+// answer serves what needs neither body nor leader.
+func (s *Server) answer(do func(r *http.Request) (*reply, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		out, err := do(r)
+		s.finish(w, r, out, err)
+	})
+}
+
+func bodyProblem(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return problemf(http.StatusRequestEntityTooLarge, CodeTooLarge, "body too large", "the body has more than %d bytes", tooLarge.Limit)
+	}
+	return problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the body did not arrive in full")
+}
+
+// passesOn tells whether another node leads and may be asked.
+func (s *Server) passesOn(r *http.Request) bool {
+	id := s.cfg.Members.Leader()
+	return id != "" && id != s.cfg.Node && s.cfg.Forwarder != nil && r.Header.Get(ForwardedHeader) == ""
+}
+
+// write has the leader change the state, and waits for one as long as a client should.
+func (s *Server) write(w http.ResponseWriter, in *call, rt route) {
+	ctx, cancel := context.WithTimeout(in.Context(), writePatience)
+	defer cancel()
+	for {
+		out, resp, err := s.tryWrite(ctx, in, rt)
+		switch {
+		case err == nil && resp != nil:
+			s.relay(w, in.Request, resp)
+			return
+		case !noLeader(err) || ctx.Err() != nil:
+			s.finish(w, in.Request, out, err)
+			return
+		}
+		select {
+		case <-time.After(leaderPoll):
+		case <-ctx.Done():
+			s.fail(w, in.Request, err)
+			return
+		}
+	}
+}
+
+func noLeader(err error) bool {
+	return errors.Is(err, ErrNoLeader) || errors.Is(err, scheduler.ErrNotLeader)
+}
+
+// tryWrite lets whoever leads now answer: this node, or another, whose response then comes back.
+func (s *Server) tryWrite(ctx context.Context, in *call, rt route) (*reply, *http.Response, error) {
+	if s.leads() {
+		out, err := rt.do(ctx, in)
+		return out, nil, err
+	}
+	if !s.passesOn(in.Request) {
+		return nil, nil, ErrNoLeader
+	}
+	resp, err := s.forward(ctx, in)
+	if err == nil && resp.StatusCode == http.StatusServiceUnavailable {
+		_ = resp.Body.Close()
+		err = ErrNoLeader // the leader changed meanwhile
+	}
+	return nil, resp, err
+}
+
+// forward sends a request to the leader. The response lives as long as ctx does.
+func (s *Server) forward(ctx context.Context, in *call) (*http.Response, error) {
+	r := in.Clone(ctx)
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(in.body)), int64(len(in.body))
+	r.RequestURI = ""
+	r.Header.Set(ForwardedHeader, s.cfg.Node)
+	r.Header.Del("Authorization") // this node's token is of no use there
+	resp, err := s.cfg.Forwarder.Forward(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoLeader, err)
+	}
+	return resp, nil
+}
+
+// readElsewhere lets the leader answer, and tells whether it did.
+func (s *Server) readElsewhere(w http.ResponseWriter, in *call) bool {
+	ctx, cancel := context.WithTimeout(in.Context(), readPatience)
+	defer cancel()
+	resp, err := s.forward(ctx, in)
+	if err != nil {
+		s.cfg.Logger.Debug("leader does not answer a read, answering here", "path", in.URL.Path, "error", err)
+		return false
+	}
+	if resp.StatusCode >= http.StatusInternalServerError {
+		_ = resp.Body.Close()
+		return false
+	}
+	s.relay(w, in.Request, resp)
+	return true
+}
+
+// relay sends on what another node answered.
+func (s *Server) relay(w http.ResponseWriter, r *http.Request, resp *http.Response) {
+	defer resp.Body.Close()
+	for _, name := range []string{"Content-Type", "Location", IndexHeader, StaleHeader} {
+		if v := resp.Header.Get(name); v != "" {
+			w.Header().Set(name, v)
+		}
+	}
+	w.WriteHeader(resp.StatusCode)
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		s.cfg.Logger.Debug("answer not passed on", "path", r.URL.Path, "error", err)
+	}
+}
+
+// finish sends a reply or a problem.
+func (s *Server) finish(w http.ResponseWriter, r *http.Request, out *reply, err error) {
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	f := s.freshness()
+	if d, ok := out.document.(stamped); ok {
+		d.stamp(f)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set(IndexHeader, strconv.FormatUint(f.Index, 10))
+	if f.Stale {
+		h.Set(StaleHeader, "true")
+	}
+	if out.location != "" {
+		h.Set("Location", out.location)
+	}
+	if out.status != 0 {
+		w.WriteHeader(out.status)
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(out.document); err != nil {
+		s.cfg.Logger.Debug("answer not sent", "path", r.URL.Path, "error", err)
+	}
+}
+
+// fail sends a problem. What is this node's own fault goes to the log.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(err)
+	if p.Code() == CodeInternal {
+		s.cfg.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	if p.Code() == CodeNoLeader {
+		w.Header().Set("Retry-After", "1")
+	}
+	if err := p.write(w); err != nil {
+		s.cfg.Logger.Debug("answer not sent", "path", r.URL.Path, "error", err)
+	}
+}
+
+// decode reads a JSON body strictly.
+func decode(body []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(into)
+	if err == nil {
+		if _, more := dec.Token(); more == io.EOF {
+			return nil
+		}
+		err = errors.New("more than one document")
+	}
+	return problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the body: %s", err)
+}

@@ -1,0 +1,291 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bucketbrigade/brigade/fsm"
+)
+
+const (
+	nonceBytes   = 16
+	maxPage      = 1000
+	errorsPage   = 100 // failed keys by default, and those in a job's document
+	reasonLength = 500 // bytes
+)
+
+func (s *Server) routes() []route {
+	routes := []route{
+		{"GET /healthz", here, s.health},
+		{"GET /readyz", here, s.ready},
+		{"POST /v1/jobs", leader, s.submit},
+		{"GET /v1/jobs", preferred, s.listJobs},
+		{"GET /v1/jobs/{id}", preferred, s.showJob},
+		{"DELETE /v1/jobs/{id}", leader, s.removeJob},
+		{"GET /v1/jobs/{id}/errors", here, s.listErrors},
+		{"GET /v1/jobs/{id}/spec", here, s.showSpec},
+		{"GET /v1/machines", preferred, s.listMachines},
+		{"POST /v1/machines/{id}/drain", leader, s.drain(true)},
+		{"POST /v1/machines/{id}/undrain", leader, s.drain(false)},
+		{"GET /v1/node", here, s.showNode},
+		{"POST /v1/node/stop", here, s.stopNode},
+		{"POST /v1/node/leave", here, s.leaveNode},
+		{"GET /v1/settings", here, s.showSettings},
+		{"PUT /v1/settings", leader, s.changeSettings},
+	}
+	for _, v := range verbs() {
+		routes = append(routes, route{"POST /v1/jobs/{id}/" + v.name, leader, s.verb(v)})
+	}
+	return routes
+}
+
+// submit creates a job. Sent again with the same Idempotency-Key it creates nothing.
+func (s *Server) submit(ctx context.Context, in *call) (*reply, error) {
+	nonce, err := nonceOf(in)
+	if err != nil {
+		return nil, err
+	}
+	cmd, err := s.cfg.Jobs.Submission(ctx, in.body, nonce)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.propose(ctx, cmd); errors.Is(err, fsm.ErrJobExists) {
+		return nil, problemf(http.StatusConflict, CodeJobExists, "a job with this ID exists",
+			"a job with the ID %q exists; give another ID, or remove that job first", cmd.ID)
+	} else if err != nil {
+		return nil, err
+	}
+	s.cfg.Logger.Info("job submitted", "job", cmd.ID, "from", in.RemoteAddr)
+	return &reply{status: http.StatusCreated, location: "/v1/jobs/" + url.PathEscape(cmd.ID), document: &Created{ID: cmd.ID}}, nil
+}
+
+// nonceOf reads the Idempotency-Key. A request without one gets one, which stays with it when it is tried again.
+func nonceOf(in *call) ([]byte, error) {
+	text := in.Header.Get(NonceHeader)
+	if text == "" {
+		nonce := make([]byte, nonceBytes)
+		rand.Read(nonce) // never fails, says its documentation
+		in.Header.Set(NonceHeader, hex.EncodeToString(nonce))
+		return nonce, nil
+	}
+	nonce, err := hex.DecodeString(text)
+	if err != nil || len(nonce) != nonceBytes {
+		return nil, problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the header %s is not %d hex digits", NonceHeader, 2*nonceBytes)
+	}
+	return nonce, nil
+}
+
+func (s *Server) listJobs(_ context.Context, in *call) (*reply, error) {
+	limit, err := number(in, "limit", maxPage, 1, maxPage)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	s.cfg.State.Read(func(state *fsm.State) {
+		for _, job := range state.Jobs() {
+			ids = append(ids, job.ID)
+		}
+	})
+	start, found := slices.BinarySearch(ids, in.URL.Query().Get("after"))
+	if found {
+		start++
+	}
+	list := &JobList{Jobs: []Job{}}
+	for _, id := range ids[start:] {
+		if len(list.Jobs) == int(limit) {
+			list.Next = list.Jobs[len(list.Jobs)-1].ID
+			break
+		}
+		if st, ok := s.cfg.Leader.Status(id); ok {
+			list.Jobs = append(list.Jobs, jobOf(st))
+		}
+	}
+	return &reply{document: list}, nil
+}
+
+func (s *Server) showJob(ctx context.Context, in *call) (*reply, error) {
+	return s.describe(ctx, in.PathValue("id"))
+}
+
+func (s *Server) describe(ctx context.Context, id string) (*reply, error) {
+	st, ok := s.cfg.Leader.Status(id)
+	if !ok {
+		_, err := s.job(id)
+		return nil, errors.Join(err, fsm.ErrNoJob)
+	}
+	d := jobOf(st)
+	found, _, err := s.cfg.Jobs.Errors(ctx, st.Job, 0, errorsPage)
+	if err != nil {
+		// The rest of the document is what matters; the list of errors has an endpoint of its own, which then fails.
+		s.cfg.Logger.Warn("failed keys of a job not read", "job", id, "error", err)
+	}
+	if len(found) > 0 {
+		d.Errors = found
+	}
+	return &reply{document: &d}, nil
+}
+
+func (s *Server) listErrors(ctx context.Context, in *call) (*reply, error) {
+	job, err := s.job(in.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	limit, err := number(in, "limit", errorsPage, 1, maxPage)
+	if err != nil {
+		return nil, err
+	}
+	offset, err := number(in, "offset", 0, 0, 1<<53)
+	if err != nil {
+		return nil, err
+	}
+	found, more, err := s.cfg.Jobs.Errors(ctx, job, offset, int(limit))
+	if err != nil {
+		return nil, err
+	}
+	list := &ErrorList{Errors: append([]KeyError{}, found...)}
+	if more {
+		list.Next = offset + int64(len(found))
+	}
+	return &reply{document: list}, nil
+}
+
+// number reads a whole number from the query.
+func number(in *call, name string, initial, least, most int64) (int64, error) {
+	text := in.URL.Query().Get(name)
+	if text == "" {
+		return initial, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < least || n > most {
+		return 0, problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "%s=%q is not a whole number from %d to %d", name, text, least, most)
+	}
+	return n, nil
+}
+
+func (s *Server) showSpec(_ context.Context, in *call) (*reply, error) {
+	job, err := s.job(in.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.cfg.Jobs.Description(job)
+	if err != nil {
+		return nil, err
+	}
+	return &reply{document: d}, nil
+}
+
+// verb is what an operator can ask of a job, and when.
+type verb struct {
+	name    string
+	allowed []fsm.JobState
+	aborts  bool // the state forgets the uploads of the job's tasks
+	command func(job *fsm.Job, reason string) fsm.Command
+}
+
+func verbs() []verb {
+	return []verb{
+		{"pause", []fsm.JobState{fsm.Pending, fsm.Running, fsm.Paused}, false, func(j *fsm.Job, reason string) fsm.Command {
+			return fsm.PauseJob{Job: j.ID, Nonce: j.Nonce, Reason: reason, Class: "operator"}
+		}},
+		{"continue", []fsm.JobState{fsm.Paused}, false, func(j *fsm.Job, _ string) fsm.Command {
+			return fsm.ContinueJob{Job: j.ID, Nonce: j.Nonce}
+		}},
+		{"redo", []fsm.JobState{fsm.Paused, fsm.Waiting, fsm.Succeeded, fsm.Failed, fsm.Canceled}, true, func(j *fsm.Job, _ string) fsm.Command {
+			return fsm.RedoJob{Job: j.ID, Nonce: j.Nonce}
+		}},
+		{"retry", []fsm.JobState{fsm.Failed}, false, func(j *fsm.Job, _ string) fsm.Command {
+			return fsm.RetryJob{Job: j.ID, Nonce: j.Nonce}
+		}},
+	}
+}
+
+func removal() verb {
+	return verb{"rm", []fsm.JobState{fsm.Pending, fsm.Paused, fsm.Waiting, fsm.Succeeded, fsm.Failed, fsm.Canceled}, true,
+		func(j *fsm.Job, _ string) fsm.Command { return fsm.RemoveJob{Job: j.ID, Nonce: j.Nonce} }}
+}
+
+// Reason is the optional body of POST /v1/jobs/ID/pause.
+type Reason struct {
+	Reason string `json:"reason"`
+}
+
+func (s *Server) verb(v verb) func(context.Context, *call) (*reply, error) {
+	return func(ctx context.Context, in *call) (*reply, error) {
+		if err := s.act(ctx, in, v); err != nil {
+			return nil, err
+		}
+		return s.describe(ctx, in.PathValue("id"))
+	}
+}
+
+func (s *Server) removeJob(ctx context.Context, in *call) (*reply, error) {
+	if err := s.act(ctx, in, removal()); err != nil {
+		return nil, err
+	}
+	return &reply{document: &Created{ID: in.PathValue("id")}}, nil
+}
+
+// act does what a verb asks of the job that the path names.
+func (s *Server) act(ctx context.Context, in *call, v verb) error {
+	reason := Reason{Reason: "paused by an operator"}
+	if len(bytes.TrimSpace(in.body)) > 0 {
+		if err := decode(in.body, &reason); err != nil {
+			return err
+		}
+	}
+	if len(reason.Reason) > reasonLength {
+		return problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the reason has more than %d bytes", reasonLength)
+	}
+	job, err := s.job(in.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(v.allowed, job.State) {
+		return notAllowed(v, job)
+	}
+	if v.aborts {
+		if err := s.cfg.Jobs.AbortUploads(ctx, job); err != nil {
+			s.cfg.Logger.Warn("uploads that the job recorded are not aborted", "job", job.ID, "error", err)
+		}
+	}
+	err = s.propose(ctx, v.command(job, reason.Reason))
+	if errors.Is(err, fsm.ErrJobState) {
+		if now, gone := s.job(job.ID); gone == nil {
+			job = now // it changed between the look and the command
+		}
+		return notAllowed(v, job)
+	}
+	if err == nil {
+		s.cfg.Logger.Info("job changed", "job", job.ID, "verb", v.name, "from", in.RemoteAddr)
+	}
+	return err
+}
+
+// notAllowed names the states that allow a verb.
+func notAllowed(v verb, job *fsm.Job) error {
+	names := make([]string, len(v.allowed))
+	for i, state := range v.allowed {
+		names[i] = string(state)
+	}
+	p := problemf(http.StatusConflict, CodeJobState, "not allowed in the job's state",
+		"%s is not allowed for job %q, which is %s; it is allowed for jobs that are %s", v.name, job.ID, job.State, either(names))
+	p.Allowed = v.allowed
+	return p
+}
+
+func either(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	last := len(words) - 1
+	return fmt.Sprintf("%s or %s", strings.Join(words[:last], ", "), words[last])
+}

@@ -1,0 +1,112 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/scheduler"
+)
+
+// Problem is an error answer (RFC 9457, application/problem+json).
+type Problem struct {
+	Type    string         `json:"type"` // "urn:brigade:problem:" and one of the codes below
+	Title   string         `json:"title"`
+	Status  int            `json:"status"` // of HTTP
+	Detail  string         `json:"detail,omitempty"`
+	Allowed []fsm.JobState `json:"allowed_states,omitempty"` // the job states that allow what was asked
+}
+
+// Error gives the detail.
+func (p *Problem) Error() string {
+	if p.Detail != "" {
+		return p.Detail
+	}
+	return p.Title
+}
+
+// Code is the last part of the type.
+func (p *Problem) Code() string { return strings.TrimPrefix(p.Type, problemPrefix) }
+
+const (
+	problemPrefix = "urn:brigade:problem:"
+	problemMedia  = "application/problem+json"
+)
+
+// The codes of problems. They are append-only.
+const (
+	CodeBadRequest   = "bad-request"
+	CodeInvalidJob   = "invalid-job"
+	CodeUnauthorized = "unauthorized"
+	CodeNotFound     = "not-found"
+	CodeNoMethod     = "method-not-allowed"
+	CodeNoJob        = "no-such-job"
+	CodeJobExists    = "job-exists"
+	CodeJobState     = "job-state"
+	CodeConflict     = "conflict"
+	CodeTooLarge     = "too-large"
+	CodeNoLeader     = "no-leader"
+	CodeInternal     = "internal"
+)
+
+// ErrNoLeader means that no leader is known, or that none answered in time.
+var ErrNoLeader = errors.New("no leader")
+
+func problem(status int, code, title string) *Problem {
+	return &Problem{Type: problemPrefix + code, Title: title, Status: status}
+}
+
+// problemf describes a problem with a detail of its own.
+func problemf(status int, code, title, format string, args ...any) *Problem {
+	p := problem(status, code, title)
+	p.Detail = fmt.Sprintf(format, args...)
+	return p
+}
+
+// InvalidJob says that a job's description is wrong.
+func InvalidJob(err error) error {
+	return problemf(http.StatusUnprocessableEntity, CodeInvalidJob, "the job's description is wrong", "%s", err)
+}
+
+// problemOf finds the problem that an error stands for. What is not known is the node's own fault, and its text stays in
+// the log.
+func problemOf(err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	for _, k := range []struct {
+		err    error
+		status int
+		code   string
+		title  string
+	}{
+		{fsm.ErrNoJob, http.StatusNotFound, CodeNoJob, "no such job"},
+		{fsm.ErrJobExists, http.StatusConflict, CodeJobExists, "a job with this ID exists"},
+		{fsm.ErrJobState, http.StatusConflict, CodeJobState, "not allowed in the job's state"},
+		{fsm.ErrTooLarge, http.StatusRequestEntityTooLarge, CodeTooLarge, "the job's description is too large"},
+		{fsm.ErrInvalid, http.StatusBadRequest, CodeBadRequest, "refused by the state machine"},
+		{ErrNoLeader, http.StatusServiceUnavailable, CodeNoLeader, "no leader"},
+		{scheduler.ErrNotLeader, http.StatusServiceUnavailable, CodeNoLeader, "no leader"},
+		{context.DeadlineExceeded, http.StatusServiceUnavailable, CodeNoLeader, "no leader answered in time; what was asked may still happen"},
+	} {
+		if errors.Is(err, k.err) {
+			return problemf(k.status, k.code, k.title, "%s", k.title)
+		}
+	}
+	return problem(http.StatusInternalServerError, CodeInternal, "internal error; the node's log says more")
+}
+
+// write sends the problem.
+func (p *Problem) write(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", problemMedia)
+	w.WriteHeader(p.Status)
+	if err := json.NewEncoder(w).Encode(p); err != nil {
+		return fmt.Errorf("write problem: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/scheduler"
+)
+
+// State is the replicated state as this node has it; *fsm.Machine is one.
+type State interface {
+	Read(func(*fsm.State))
+}
+
+// Leader is the scheduler of this node; *scheduler.Leader is one.
+type Leader interface {
+	// Propose commits a command. Where this node does not lead the error wraps scheduler.ErrNotLeader.
+	Propose(ctx context.Context, cmd fsm.Command) (fsm.Result, error)
+	// Status is where a job stands, with what running tasks did where this node leads.
+	Status(id string) (scheduler.Status, bool)
+}
+
+// Jobs knows what is in the descriptions of jobs, which to this package and to the state are opaque.
+type Jobs interface {
+	// Submission makes the command of a description as it was sent, with its credentials sealed. What is wrong with the
+	// description is an InvalidJob.
+	Submission(ctx context.Context, description, nonce []byte) (fsm.SubmitJob, error)
+	// Description is a job's description in the form in which it is sent, secrets masked.
+	Description(job *fsm.Job) (any, error)
+	// Errors reads failed keys from the given one on, at most limit, and tells whether there are more.
+	Errors(ctx context.Context, job *fsm.Job, from int64, limit int) (errors []KeyError, more bool, err error)
+	// AbortUploads aborts the multipart uploads that the state records, before it forgets them.
+	AbortUploads(ctx context.Context, job *fsm.Job) error
+}
+
+// Members are the nodes as this one sees them.
+type Members interface {
+	// Leader is the ID of the leading node, "" where none is known.
+	Leader() string
+	// Machines describes all nodes.
+	Machines() []Machine
+}
+
+// Forwarder sends a request to the API of the leader, over a connection that both sides trust.
+type Forwarder interface {
+	Forward(r *http.Request) (*http.Response, error)
+}
+
+// Control acts on the process of this node.
+type Control interface {
+	// Stop begins a graceful stop and returns.
+	Stop()
+	// Leave takes the node out of the cluster, then stops it.
+	Leave(ctx context.Context) error
+}
+
+// Config is what a server works with. Everything but Forwarder is required.
+type Config struct {
+	Node      string // this node's ID
+	Token     Token
+	State     State
+	Leader    Leader
+	Jobs      Jobs
+	Members   Members
+	Control   Control
+	Forwarder Forwarder // nil: there are no other nodes
+	Logger    *slog.Logger
+}
+
+const (
+	// ForwardedHeader holds the ID of the node that passed a request on; it is not passed on again.
+	ForwardedHeader = "Brigade-Forwarded-By"
+	// IndexHeader and StaleHeader say of which state an answer is.
+	IndexHeader = "Brigade-Index"
+	StaleHeader = "Brigade-Stale"
+	// NonceHeader makes a submission one that can be sent again: 32 hex digits.
+	NonceHeader = "Idempotency-Key"
+
+	maxBody       = 1<<20 + 64<<10 // bytes: the largest description
+	maxHeader     = 32 << 10       // bytes
+	writePatience = 4500 * time.Millisecond
+	readPatience  = 2 * time.Second // of the leader, before a node answers by itself
+	localPatience = 20 * time.Second
+	leaderPoll    = 50 * time.Millisecond
+)
+
+// Server answers for one node.
+type Server struct {
+	cfg Config
+	mux *http.ServeMux
+}
+
+// New returns a server.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg, mux: http.NewServeMux()}
+	for _, r := range s.routes() {
+		s.mux.Handle(r.pattern, s.handle(r))
+	}
+	s.mux.Handle("/", s.answer(s.nothingThere))
+	return s
+}
+
+// nothingThere answers what no route takes: a wrong path, or a wrong method.
+func (s *Server) nothingThere(r *http.Request) (*reply, error) {
+	var methods []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := s.mux.Handler(other); pattern != "/" {
+			methods = append(methods, method)
+		}
+	}
+	if len(methods) > 0 {
+		return nil, problemf(http.StatusMethodNotAllowed, CodeNoMethod, "method not allowed", "%s takes %s", r.URL.Path, either(methods))
+	}
+	return nil, problemf(http.StatusNotFound, CodeNotFound, "not found", "there is nothing at %s", r.URL.Path)
+}
+
+// Handler serves clients, who must show the token. /healthz and /readyz are open.
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/healthz" && r.URL.Path != "/readyz" && !s.cfg.Token.matches(bearer(r)) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="brigade"`)
+			s.fail(w, r, problemf(http.StatusUnauthorized, CodeUnauthorized, "unauthorized", "a token is wanted: Authorization: Bearer TOKEN"))
+			return
+		}
+		r.Header.Del(ForwardedHeader) // only nodes may say so, and they come another way
+		s.mux.ServeHTTP(w, r)
+	})
+}
+
+// PeerHandler serves requests that other nodes pass on; the connection has proven who they are.
+func (s *Server) PeerHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get(ForwardedHeader) == "" {
+			s.fail(w, r, problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the header %s is missing", ForwardedHeader))
+			return
+		}
+		s.mux.ServeHTTP(w, r)
+	})
+}
+
+// HTTPServer returns an HTTP server with bounds on all that a client could take its time with.
+func HTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute,
+	}
+}
+
+// leads tells whether this node is the leader as far as it knows.
+func (s *Server) leads() bool { return s.cfg.Members.Leader() == s.cfg.Node }
+
+// freshness says of which state an answer of this node is.
+func (s *Server) freshness() Freshness {
+	f := Freshness{Stale: s.cfg.Members.Leader() == ""}
+	s.cfg.State.Read(func(state *fsm.State) { f.Index = state.Index() })
+	return f
+}
+
+// propose commits a command and returns why the state refused it.
+func (s *Server) propose(ctx context.Context, cmd fsm.Command) error {
+	result, err := s.cfg.Leader.Propose(ctx, cmd)
+	return errors.Join(err, result.Err)
+}
+
+// job finds a job.
+func (s *Server) job(id string) (job *fsm.Job, err error) {
+	s.cfg.State.Read(func(state *fsm.State) { job = state.Job(id) })
+	if job == nil {
+		return nil, problemf(http.StatusNotFound, CodeNoJob, "no such job", "there is no job %q", id)
+	}
+	return job, nil
+}

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Setting is one setting of the cluster.
+type Setting struct {
+	Name    string `json:"name"`
+	Value   string `json:"value"`
+	Origin  string `json:"origin"` // default, set
+	Meaning string `json:"meaning"`
+}
+
+// SettingList is what GET /v1/settings answers.
+type SettingList struct {
+	Settings []Setting `json:"settings"`
+	Freshness
+}
+
+// SettingChange is the body of PUT /v1/settings. An empty value takes a setting back to its default.
+type SettingChange struct {
+	Settings map[string]string `json:"settings"`
+}
+
+// settingKind is a setting that this version knows.
+type settingKind struct {
+	name, initial, meaning string
+	allowed                string
+	valid                  func(string) bool
+}
+
+// The names of settings.
+const (
+	MaxJobs  = "max-master-num"
+	MaxTasks = "max-worker-num"
+	LogLevel = "log.level"
+)
+
+func settingKinds() []settingKind {
+	return []settingKind{
+		{LogLevel, "info", "what the nodes log", "debug, info, warn, error", func(v string) bool {
+			return slices.Contains([]string{"debug", "info", "warn", "error"}, v)
+		}},
+		{MaxJobs, "unlimited", "jobs that run at once", "a whole number from 1 to 10000", wholeNumber(1, 10_000)},
+		{MaxTasks, "each node's own", "tasks that run at once on a node", "a whole number from 1 to 1024", wholeNumber(1, 1024)},
+	}
+}
+
+func wholeNumber(least, most int) func(string) bool {
+	return func(v string) bool {
+		n, err := strconv.Atoi(v)
+		return err == nil && n >= least && n <= most && strconv.Itoa(n) == v
+	}
+}
+
+// listSettings lists every setting with the value that holds.
+func listSettings(set map[string]string) []Setting {
+	var all []Setting
+	for _, k := range settingKinds() {
+		s := Setting{Name: k.name, Value: k.initial, Origin: "default", Meaning: k.meaning}
+		if v := set[k.name]; v != "" {
+			s.Value, s.Origin = v, "set"
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// checkSettings refuses names and values that mean nothing.
+func checkSettings(change map[string]string) error {
+	if len(change) == 0 {
+		return fmt.Errorf("no settings are given")
+	}
+	kinds := map[string]settingKind{}
+	for _, k := range settingKinds() {
+		kinds[k.name] = k
+	}
+	for _, name := range slices.Sorted(maps.Keys(change)) {
+		k, known := kinds[name]
+		switch value := change[name]; {
+		case !known:
+			return fmt.Errorf("setting %q is not known; known are %s", name, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+		case value != "" && !k.valid(value):
+			return fmt.Errorf("setting %s: %q is not %s", name, value, k.allowed)
+		}
+	}
+	return nil
+}
