@@ -41,7 +41,9 @@ func (s Secret) MarshalYAML() (any, error) { return masked, nil }
 // LogValue never shows the secret.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(masked) }
 
-// reference tells that the secret stands elsewhere.
+// IsReference tells that the secret stands elsewhere, in a variable or a file.
+func (s Secret) IsReference() bool { return s.reference() }
+
 func (s Secret) reference() bool {
 	return strings.HasPrefix(s.ref, "env:") || strings.HasPrefix(s.ref, "file:")
 }
