@@ -23,13 +23,9 @@ import (
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
-// A directory that turns into a link while writes run must never lead one outside.
-func TestWritesRaceWithLinks(t *testing.T) {
-	dir, outside := t.TempDir(), t.TempDir()
-	dst := open(t, dir, store.RoleDestination)
-	folder, link := filepath.Join(dir, "d"), filepath.Join(dir, "l")
-	must(t, os.Mkdir(folder, 0o777))
-	must(t, os.Symlink(outside, link))
+// exchange swaps two names again and again while f runs.
+func exchange(t *testing.T, a, b string, f func()) {
+	t.Helper()
 	stop := make(chan struct{})
 	var swapper sync.WaitGroup
 	swapper.Go(func() {
@@ -39,23 +35,64 @@ func TestWritesRaceWithLinks(t *testing.T) {
 				return
 			default:
 			}
-			if err := unix.Renameat2(unix.AT_FDCWD, folder, unix.AT_FDCWD, link, unix.RENAME_EXCHANGE); err != nil {
+			if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {
 				t.Errorf("exchange: %v", err)
 				return
 			}
 		}
 	})
-	wrote := 0
-	for i := range 2000 {
-		if _, err := dst.Put(t.Context(), fmt.Sprintf("d/f%d", i%10), body("x"), store.PutOptions{}); err == nil {
-			wrote++
-		}
-	}
+	f()
 	close(stop)
 	swapper.Wait()
-	if got := paths(t, outside); len(got) != 0 {
-		t.Errorf("%d writes; outside the root are now %q", wrote, got)
+}
+
+// A directory that turns into a link while writes run must never lead one elsewhere, neither outside the root nor to
+// another directory in it.
+func TestWritesRaceWithLinks(t *testing.T) {
+	for _, inside := range []bool{false, true} {
+		dir, target := t.TempDir(), t.TempDir()
+		if inside {
+			target = filepath.Join(dir, "target")
+			write(t, dir, "target/")
+		}
+		write(t, dir, "d/")
+		link, err := filepath.Rel(dir, target)
+		must(t, err)
+		must(t, os.Symlink(link, filepath.Join(dir, "l")))
+		dst := open(t, dir, store.RoleDestination)
+		wrote := 0
+		exchange(t, filepath.Join(dir, "d"), filepath.Join(dir, "l"), func() {
+			for i := range 3000 {
+				if _, err := dst.Put(t.Context(), fmt.Sprintf("d/f%d", i%10), body("x"), store.PutOptions{}); err == nil {
+					wrote++
+				}
+			}
+		})
+		if got := paths(t, target); len(got) != 0 {
+			t.Errorf("%d writes, link inside the root %v: written elsewhere %q", wrote, inside, got)
+		}
 	}
+}
+
+// A file that turns into a link while it is opened must never give the content of another.
+func TestReadsRaceWithLinks(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "f", "other")
+	must(t, os.Symlink("other", filepath.Join(dir, "l")))
+	src := open(t, dir, store.RoleSource)
+	exchange(t, filepath.Join(dir, "f"), filepath.Join(dir, "l"), func() {
+		for range 20_000 {
+			r, _, err := src.Open(t.Context(), "f", store.OpenOptions{Length: -1})
+			if err != nil {
+				continue // a link just then
+			}
+			b, err := io.ReadAll(r)
+			if err = errors.Join(err, r.Close()); err != nil || string(b) != "f" {
+				t.Errorf("read %q, %v", b, err)
+				return
+			}
+		}
+	})
 }
 
 // unprivileged runs f on a thread whose file accesses are those of nobody; a test run by a user runs it as it is. The
