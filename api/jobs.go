@@ -253,9 +253,7 @@ func (s *Server) act(ctx context.Context, in *call, v verb) error {
 		return notAllowed(v, job)
 	}
 	if v.aborts {
-		if err := s.cfg.Jobs.AbortUploads(ctx, job); err != nil {
-			s.cfg.Logger.Warn("uploads that the job recorded are not aborted", "job", job.ID, "error", err)
-		}
+		s.abortUploads(ctx, job)
 	}
 	err = s.propose(ctx, v.command(job, reason.Reason))
 	if errors.Is(err, fsm.ErrJobState) {
@@ -268,6 +266,15 @@ func (s *Server) act(ctx context.Context, in *call, v verb) error {
 		s.cfg.Logger.Info("job changed", "job", job.ID, "verb", v.name, "from", in.RemoteAddr)
 	}
 	return err
+}
+
+// abortUploads leaves nothing half-written behind where it can. What it cannot abort does not keep the job from going.
+func (s *Server) abortUploads(ctx context.Context, job *fsm.Job) {
+	ctx, cancel := context.WithTimeout(ctx, abortPatience)
+	defer cancel()
+	if err := s.cfg.Jobs.AbortUploads(ctx, job); err != nil {
+		s.cfg.Logger.Warn("uploads that the job recorded are not aborted", "job", job.ID, "error", err)
+	}
 }
 
 // notAllowed names the states that allow a verb.

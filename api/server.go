@@ -84,6 +84,7 @@ const (
 	maxHeader     = 32 << 10       // bytes
 	writePatience = 4500 * time.Millisecond
 	readPatience  = 2 * time.Second // of the leader, before a node answers by itself
+	abortPatience = 3 * time.Second
 	localPatience = 20 * time.Second
 	leaderPoll    = 50 * time.Millisecond
 )

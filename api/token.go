@@ -118,3 +118,11 @@ func writeSmall(path, line string) (err error) {
 	}
 	return nil
 }
+
+// RemoveAddr takes back what WriteAddr wrote.
+func RemoveAddr(dir string) error {
+	if err := os.Remove(filepath.Join(dir, addrFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove API address: %w", err)
+	}
+	return nil
+}

@@ -104,7 +104,7 @@ func (e *engine) lead(ctx context.Context, cfg engineConfig) error {
 	if err := e.leader.Ready(ctx); err != nil {
 		return err
 	}
-	if err := e.sweep(ctx); err != nil {
+	if err := sweepSpool(ctx, e.machine, e.spool); err != nil {
 		return err
 	}
 	e.running.Go(func() { e.report(e.worker.Run(life)) })
@@ -179,12 +179,12 @@ func (e *engine) discard(paths jobPaths) error {
 	return nil
 }
 
-// sweep removes the segments that nothing refers to any more: those of earlier passes, and those whose command never
+// sweepSpool removes the segments that nothing refers to any more: those of earlier passes, and those whose command never
 // came. No task runs yet, so that no segment is on its way into the state.
-func (e *engine) sweep(ctx context.Context) error {
+func sweepSpool(ctx context.Context, machine *fsm.Machine, spool *cluster.Spool) error {
 	used := map[[32]byte]bool{}
 	var lists []fsm.Segment
-	e.machine.Read(func(s *fsm.State) {
+	machine.Read(func(s *fsm.State) {
 		for _, job := range s.Jobs() {
 			lists = append(lists, job.Audit...)
 			lists = append(lists, job.Failed...)
@@ -203,18 +203,18 @@ func (e *engine) sweep(ctx context.Context) error {
 	for _, s := range lists {
 		used[[32]byte(s.Name)] = true
 	}
-	err := segmentsOf(ctx, e.spool, lists, func(name [32]byte) error { used[name] = true; return nil })
+	err := segmentsOf(ctx, spool, lists, func(name [32]byte) error { used[name] = true; return nil })
 	if err != nil {
 		return fmt.Errorf("sweep spool: %w", err)
 	}
-	for entry, err := range e.spool.List(ctx) {
+	for entry, err := range spool.List(ctx) {
 		if err != nil {
 			return fmt.Errorf("sweep spool: %w", err)
 		}
 		if used[entry.Name] {
 			continue
 		}
-		if err := e.spool.Remove(entry.Name); err != nil {
+		if err := spool.Remove(entry.Name); err != nil {
 			return fmt.Errorf("sweep spool: %w", err)
 		}
 	}

@@ -334,12 +334,7 @@ func (im *importer) interrupted() (*fsm.Job, error) {
 // not depend on it.
 func (im *importer) abortUploads() {
 	job := im.engine.job(im.want.ID)
-	var uploads []*fsm.Upload
-	im.engine.machine.Read(func(s *fsm.State) {
-		for t := range s.TasksOf(im.want.ID) {
-			uploads = append(uploads, t.Uploads...)
-		}
-	})
+	uploads := uploadsOf(im.engine.machine, im.want.ID)
 	if len(uploads) == 0 || im.ends.destination == nil {
 		return
 	}
@@ -366,12 +361,27 @@ func (im *importer) abort(ctx context.Context, job *fsm.Job, uploads []*fsm.Uplo
 	if err != nil {
 		return err
 	}
-	m, ok := dst.store.(store.Multiparter)
+	return abortAt(ctx, dst.store, uploads)
+}
+
+// abortAt aborts uploads and closes their store.
+func abortAt(ctx context.Context, dst store.Destination, uploads []*fsm.Upload) error {
+	m, ok := dst.(store.Multiparter)
 	var errs []error
 	for _, u := range uploads {
 		if ok && u.ID != "" {
 			errs = append(errs, m.AbortUpload(ctx, string(u.Key), u.ID))
 		}
 	}
-	return errors.Join(append(errs, dst.store.Close())...)
+	return errors.Join(append(errs, dst.Close())...)
+}
+
+// uploadsOf are the multipart uploads that the state records of a job.
+func uploadsOf(machine *fsm.Machine, job string) (uploads []*fsm.Upload) {
+	machine.Read(func(s *fsm.State) {
+		for t := range s.TasksOf(job) {
+			uploads = append(uploads, t.Uploads...)
+		}
+	})
+	return uploads
 }

@@ -23,17 +23,23 @@ type sides struct {
 	destination *side
 }
 
-// locate reads both URLs and refuses what they alone show to be wrong.
-func (a *app) locate(job *conf.Job) (sides, error) {
+// credentialSource finds the credentials of a side; prefix starts the names of its variables.
+type credentialSource func(job *conf.Job, side string, s conf.Side, prefix string) (store.Credentials, error)
+
+// locate reads both URLs, with what this process has of credentials.
+func (a *app) locate(job *conf.Job) (sides, error) { return a.locateWith(job, a.credentialsOf) }
+
+// locateWith reads both URLs and refuses what they alone show to be wrong.
+func (a *app) locateWith(job *conf.Job, credentials credentialSource) (sides, error) {
 	var s sides
 	var err error
-	if s.source, err = a.sideOf(job, store.RoleSource, job.Source, "BRIGADE_SRC_"); err != nil {
+	if s.source, err = a.sideOf(job, store.RoleSource, job.Source, "BRIGADE_SRC_", credentials); err != nil {
 		return sides{}, err
 	}
 	if job.Type == "list" {
 		return s, nil
 	}
-	if s.destination, err = a.sideOf(job, store.RoleDestination, job.Destination, "BRIGADE_DST_"); err != nil {
+	if s.destination, err = a.sideOf(job, store.RoleDestination, job.Destination, "BRIGADE_DST_", credentials); err != nil {
 		return sides{}, err
 	}
 	if err := overlap(s.source.at, s.destination.at); err != nil {
@@ -42,7 +48,7 @@ func (a *app) locate(job *conf.Job) (sides, error) {
 	return s, nil
 }
 
-func (a *app) sideOf(job *conf.Job, role store.Role, c conf.Side, prefix string) (*side, error) {
+func (a *app) sideOf(job *conf.Job, role store.Role, c conf.Side, prefix string, credentials credentialSource) (*side, error) {
 	key := string(role) + ".url"
 	at, err := store.Parse(c.URL)
 	if err != nil {
@@ -51,7 +57,7 @@ func (a *app) sideOf(job *conf.Job, role store.Role, c conf.Side, prefix string)
 	if err := a.stores.Validate(at); err != nil {
 		return nil, misuse(job.Fail(key, err.Error(), ""))
 	}
-	creds, err := a.credentialsOf(job, string(role), c, prefix)
+	creds, err := credentials(job, string(role), c, prefix)
 	if err != nil {
 		return nil, err
 	}

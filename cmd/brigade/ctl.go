@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bucketbrigade/brigade/api"
+	"github.com/bucketbrigade/brigade/fsm"
+)
+
+func newCtl(a *app) *cobra.Command {
+	f := &clientFlags{}
+	cmd := &cobra.Command{
+		Use:   "ctl",
+		Short: "Add, watch and steer the jobs of a cluster",
+		Long: `Ctl talks to a node: the one on this machine unless --addr or BRIGADE_ADDR names another. Every node answers alike.
+
+Exit codes: 0 done, 1 refused, 2 wrong usage or a wrong job file, 130 interrupted.`,
+		Example: `  brigade ctl add photos.yaml
+  brigade ctl status --watch
+  brigade ctl pause photos`,
+		Args: argCount(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	f.register(cmd.PersistentFlags())
+	cmd.AddCommand(newCtlAdd(a, f), newCtlStatus(a, f), newCtlErrors(a, f), newCtlLook(a, f), newCtlSet(a, f), newCtlRetry(a, f),
+		newCtlRemove(a, f), newCtlPause(a, f),
+		newCtlVerb(a, f, "continue", "Let paused jobs go on where they stopped", (*api.Client).Continue),
+		newCtlVerb(a, f, "redo", "Start jobs afresh that are finished, paused or canceled", (*api.Client).Redo))
+	return cmd
+}
+
+// jobVerb asks a node for something about one job.
+type jobVerb func(c *api.Client, ctx context.Context, id string) (*api.Job, error)
+
+// newCtlVerb makes a command that takes IDs of jobs and prints where each stands then.
+func newCtlVerb(a *app, f *clientFlags, name, short string, do jobVerb) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " JOB...", Short: short,
+		Example: "  brigade ctl " + name + " photos",
+		Args:    argCount(1, maxIDs),
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
+				return each(ids, func(id string) error {
+					job, err := do(c, ctx, id)
+					if err != nil {
+						return err
+					}
+					return a.printState(cmd, job)
+				})
+			})
+		},
+	}
+}
+
+// maxIDs bounds the jobs that one command line names.
+const maxIDs = 1000
+
+// each goes on after an error, and returns all of them.
+func each(ids []string, do func(id string) error) error {
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, do(id))
+	}
+	return errors.Join(errs...)
+}
+
+func (a *app) printState(cmd *cobra.Command, job *api.Job) error {
+	if wantsJSON(cmd) {
+		return a.encode(job)
+	}
+	_, err := fmt.Fprintf(a.out, "%s is %s\n", job.ID, job.State)
+	return err
+}
+
+// encode prints one JSON document on a line.
+func (a *app) encode(document any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(document)
+}
+
+func newCtlPause(a *app, f *clientFlags) *cobra.Command {
+	var reason string
+	cmd := newCtlVerb(a, f, "pause", "Stop jobs; they keep what they did", func(c *api.Client, ctx context.Context, id string) (*api.Job, error) {
+		return c.Pause(ctx, id, reason)
+	})
+	cmd.Flags().StringVar(&reason, "reason", "", "what status shows as the reason")
+	return cmd
+}
+
+func newCtlRemove(a *app, f *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "rm JOB...", Aliases: []string{"clean"},
+		Short: "Forget jobs that are not running; no object is deleted",
+		Long: `Rm forgets jobs and aborts the uploads that they left unfinished. Objects at the destination stay. A running job is paused
+first: brigade ctl pause JOB.`,
+		Example: "  brigade ctl rm photos",
+		Args:    argCount(1, maxIDs),
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
+				return each(ids, func(id string) error {
+					if err := c.Remove(ctx, id); err != nil {
+						return err
+					}
+					if wantsJSON(cmd) {
+						return a.encode(api.Created{ID: id})
+					}
+					_, err := fmt.Fprintf(a.out, "%s is removed\n", id)
+					return err
+				})
+			})
+		},
+	}
+}
+
+func newCtlRetry(a *app, f *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:     "retry [JOB...]",
+		Short:   "Run the failed objects of jobs again; of every job with failures if none is named",
+		Example: "  brigade ctl retry photos\n  brigade ctl retry",
+		Args:    argCount(0, maxIDs),
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
+				if len(ids) == 0 {
+					var err error
+					if ids, err = failedJobs(ctx, c); err != nil {
+						return err
+					}
+				}
+				if len(ids) == 0 && !wantsJSON(cmd) {
+					_, err := io.WriteString(a.out, "no job has failures\n")
+					return err
+				}
+				return each(ids, func(id string) error {
+					job, err := c.Retry(ctx, id)
+					if err != nil {
+						return err
+					}
+					return a.printState(cmd, job)
+				})
+			})
+		},
+	}
+}
+
+func failedJobs(ctx context.Context, c *api.Client) (ids []string, err error) {
+	list, err := c.Jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, job := range list.Jobs {
+		if job.State == fsm.Failed {
+			ids = append(ids, job.ID)
+		}
+	}
+	return ids, nil
+}

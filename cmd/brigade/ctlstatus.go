@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+
+	"github.com/bucketbrigade/brigade/api"
+)
+
+// statusFlags are the flags of ctl status.
+type statusFlags struct {
+	jobs, machines, watch bool
+	id                    string
+}
+
+const (
+	watchEvery  = 2 * time.Second
+	shownErrors = 10
+	idWidth     = 22
+	clearScreen = "\x1b[H\x1b[2J"
+)
+
+func newCtlStatus(a *app, f *clientFlags) *cobra.Command {
+	s := &statusFlags{}
+	cmd := &cobra.Command{
+		Use: "status", Aliases: []string{"stat"},
+		Short: "Show jobs, one job, or machines",
+		Example: `  brigade ctl status
+  brigade ctl status --jobID photos
+  brigade ctl status --machine
+  brigade ctl status --watch`,
+		Args: argCount(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
+				if !s.watch {
+					return a.status(ctx, cmd, c, s)
+				}
+				return a.watch(ctx, cmd, c, s)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&s.jobs, "job", false, "show jobs (the default)")
+	cmd.Flags().BoolVar(&s.machines, "machine", false, "show machines")
+	cmd.Flags().StringVar(&s.id, "jobID", "", "show one job in full")
+	cmd.Flags().BoolVar(&s.watch, "watch", false, "show it again every two seconds, until interrupted")
+	cmd.MarkFlagsMutuallyExclusive("jobID", "machine")
+	return cmd
+}
+
+// watch shows the status again and again; to end it is no failure.
+func (a *app) watch(ctx context.Context, cmd *cobra.Command, c *api.Client, s *statusFlags) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		if a.terminals.out && !wantsJSON(cmd) {
+			if _, err := io.WriteString(a.out, clearScreen); err != nil {
+				return err
+			}
+		}
+		if err := a.status(ctx, cmd, c, s); ctx.Err() != nil {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// status prints what is asked for once.
+func (a *app) status(ctx context.Context, cmd *cobra.Command, c *api.Client, s *statusFlags) error {
+	var parts []string
+	show := func(document any, text string, f api.Freshness) error {
+		if wantsJSON(cmd) {
+			return a.encode(document)
+		}
+		if f.Stale {
+			text += "\nno leader is known: this may be old"
+		}
+		parts = append(parts, text)
+		return nil
+	}
+	if s.id != "" {
+		job, err := c.Job(ctx, s.id)
+		if err != nil {
+			return err
+		}
+		if err := show(job, jobText(job), job.Freshness); err != nil {
+			return err
+		}
+	}
+	if s.machines {
+		machines, err := c.Machines(ctx)
+		if err != nil {
+			return err
+		}
+		if err := show(machines, machineTable(machines), machines.Freshness); err != nil {
+			return err
+		}
+	}
+	if s.jobs || s.id == "" && !s.machines {
+		list, err := c.Jobs(ctx)
+		if err != nil {
+			return err
+		}
+		if err := show(list, jobTable(list), list.Freshness); err != nil {
+			return err
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintln(a.out, strings.Join(parts, "\n\n"))
+	return err
+}
+
+// plainTable is a table without borders.
+func plainTable(header ...any) table.Writer {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Options = table.OptionsNoBordersAndSeparators
+	t.Style().Format.Header = text.FormatUpper
+	t.Style().Box.PaddingLeft = ""
+	t.Style().Box.PaddingRight = "  "
+	t.AppendHeader(header)
+	return t
+}
+
+// rightAligned aligns columns of numbers, counted from 1.
+func rightAligned(columns ...int) (configs []table.ColumnConfig) {
+	for _, n := range columns {
+		configs = append(configs, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
+	}
+	return configs
+}
+
+func jobTable(list *api.JobList) string {
+	if len(list.Jobs) == 0 {
+		return "there are no jobs; brigade ctl add JOBFILE adds one"
+	}
+	t := plainTable("job", "state", "pass", "settled", "failed", "moved", "rate", "eta")
+	t.SetColumnConfigs(append(rightAligned(3, 4, 5, 6, 7, 8),
+		table.ColumnConfig{Number: 1, WidthMax: idWidth, WidthMaxEnforcer: text.WrapHard}))
+	for i := range list.Jobs {
+		j := &list.Jobs[i]
+		t.AppendRow(table.Row{
+			j.ID, j.State, j.Pass, settled(j), humanize.Comma(j.Objects.Failed), bytesOf(j.Bytes.Moved),
+			bytesOf(int64(j.Rate.BytesPerSecond)) + "/s", remaining(j),
+		})
+	}
+	return trimLines(t.Render())
+}
+
+// settled is the share of the objects that is done, of a total that may still grow.
+func settled(j *api.Job) string {
+	switch {
+	case j.Pass == 0:
+		return "-"
+	case !j.ListingDone:
+		return humanize.SIWithDigits(float64(j.Objects.Found), 1, "") + "…"
+	case j.Objects.Listed == 0:
+		return "100%"
+	}
+	return fmt.Sprintf("%d%%", min(100, j.Objects.Found*100/j.Objects.Listed))
+}
+
+func remaining(j *api.Job) string {
+	if j.ETASeconds == nil {
+		return "-"
+	}
+	return shortTime(time.Duration(*j.ETASeconds) * time.Second)
+}
+
+// shortTime gives a duration in at most six characters: 45s, 12m, 3h20m, 12d.
+func shortTime(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+func machineTable(m *api.Machines) string {
+	t := plainTable("node", "address", "state", "role", "busy", "rate", "version")
+	t.SetColumnConfigs(append(rightAligned(5, 6),
+		table.ColumnConfig{Number: 2, WidthMax: 21, WidthMaxEnforcer: text.WrapHard},
+		table.ColumnConfig{Number: 7, WidthMax: 13, WidthMaxEnforcer: text.WrapHard}))
+	for _, n := range m.Nodes {
+		t.AppendRow(table.Row{
+			shortID(n.ID), printable(n.Address), n.State, n.Role, fmt.Sprintf("%d/%d", n.Busy, n.Slots),
+			bytesOf(int64(n.BytesPerSecond)) + "/s", printable(n.Version),
+		})
+	}
+	return trimLines(t.Render())
+}
+
+// shortID is enough of a node's ID to tell it from others.
+func shortID(id string) string {
+	const enough = 12
+	if len(id) > enough {
+		return id[:enough]
+	}
+	return id
+}
+
+// trimLines takes away the blanks that fill a table's last column.
+func trimLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// jobText shows one job in full.
+func jobText(j *api.Job) string {
+	var b strings.Builder
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("job", "%s", j.ID)
+	state := string(j.State)
+	if j.Reason != "" {
+		state += ": " + printable(j.Reason)
+	}
+	row("state", "%s", state)
+	row("pass", "%d, %s settled", j.Pass, settled(j))
+	n := humanize.Comma
+	o := j.Objects
+	row("objects", "%s found: %s copied, %s skipped, %s filtered, %s vanished,", n(o.Found), n(o.Copied), n(o.Skipped), n(o.Filtered), n(o.Vanished))
+	row("", "%s changed, %s failed", n(o.Changed), n(o.Failed))
+	row("bytes", "%s found, %s moved", bytesOf(j.Bytes.Found), bytesOf(j.Bytes.Moved))
+	row("rate", "%s/s, %s objects/s", bytesOf(int64(j.Rate.BytesPerSecond)), humanize.CommafWithDigits(j.Rate.ObjectsPerSecond, 1))
+	row("tasks", "%d running, %d pending, %d done, %d given up", j.Tasks.Running, j.Tasks.Pending, j.Tasks.Done, j.Tasks.Failed)
+	if j.ETASeconds != nil {
+		row("eta", "%s", remaining(j))
+	}
+	for _, at := range []struct {
+		name string
+		t    *time.Time
+	}{{"started", j.StartedAt}, {"finished", j.FinishedAt}, {"next pass", j.NextPassAt}} {
+		if at.t != nil {
+			row(at.name, "%s", at.t.Format(time.RFC3339))
+		}
+	}
+	for i, e := range j.Errors {
+		if i == shownErrors {
+			row("", "… brigade ctl errors %s lists all", j.ID)
+			break
+		}
+		row("error", "%s  %s  %s", e.Class, printable(e.Key), printable(e.Reason))
+	}
+	return strings.TrimRight(b.String(), "\n")
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bucketbrigade/brigade/api"
+)
+
+func newNode(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "node",
+		Short: "Run a node of a cluster, or take one out",
+		Example: `  brigade node start
+  brigade node drain
+  brigade node leave`,
+		Args: argCount(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newNodeStart(a),
+		newNodeVerb(a, "drain", "Give this machine's node no more work; what it has goes to others",
+			"  brigade node drain && brigade ctl status --machine",
+			func(ctx context.Context, c *api.Client) (string, error) { return drainSelf(ctx, c, true) }),
+		newNodeVerb(a, "undrain", "Let this machine's node have work again", "  brigade node undrain",
+			func(ctx context.Context, c *api.Client) (string, error) { return drainSelf(ctx, c, false) }),
+		newNodeVerb(a, "leave", "Take this machine's node out of the cluster, and stop it", "  brigade node leave",
+			func(ctx context.Context, c *api.Client) (string, error) {
+				return "the node leaves the cluster", c.Leave(ctx)
+			}),
+		newNodeVerb(a, "stop", "Stop this machine's node; it stays a member of the cluster", "  brigade node stop",
+			func(ctx context.Context, c *api.Client) (string, error) { return "the node stops", c.Stop(ctx) }))
+	return cmd
+}
+
+func newNodeStart(a *app) *cobra.Command {
+	f := &nodeFlags{}
+	cmd := &cobra.Command{
+		Use:   "start",
+		Short: "Run a node in the foreground",
+		Long: `Start runs a node until it is told to stop, and logs to stderr. The same command line serves its first start and every
+later one. Alone it is a cluster of one; with --join it joins others, which takes a cluster key that all of them share.
+
+Each flag is a key of the file that --config names (data: /srv/brigade), and a variable (BRIGADE_DATA). The command line wins
+over the environment, and that over the file.
+
+SIGTERM and SIGINT stop the node in order: it gives its work back and stays a member. A second one stops it at once.`,
+		Example: `  brigade node start
+  brigade node start --data /srv/brigade --cluster-key-file /etc/brigade/cluster.key --bootstrap-expect 3 --join a,b,c
+  brigade node start --config /etc/brigade/node.yaml`,
+		Args: argCount(0, 0),
+	}
+	f.register(cmd.Flags())
+	var own []string
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		if flag.Name != "config" {
+			own = append(own, flag.Name)
+		}
+	})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := a.fillFlags(cmd, own); err != nil {
+			return err
+		}
+		cfg, err := a.nodeConfigOf(cmd, f)
+		if err != nil {
+			return err
+		}
+		return a.runNode(cmd.Context(), cfg)
+	}
+	return cmd
+}
+
+// newNodeVerb makes a command that asks the local node for something.
+func newNodeVerb(a *app, name, short, example string, do func(context.Context, *api.Client) (string, error)) *cobra.Command {
+	f := &clientFlags{}
+	cmd := &cobra.Command{
+		Use: name, Short: short, Example: example,
+		Args: argCount(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
+				said, err := do(ctx, c)
+				if err != nil {
+					return err
+				}
+				if wantsJSON(cmd) {
+					return json.NewEncoder(a.out).Encode(map[string]string{"done": name})
+				}
+				_, err = fmt.Fprintln(a.out, said)
+				return err
+			})
+		},
+	}
+	f.register(cmd.Flags())
+	return cmd
+}
+
+// drainSelf sets whether the node that answers gets work.
+func drainSelf(ctx context.Context, c *api.Client, on bool) (string, error) {
+	self, err := c.Self(ctx)
+	if err != nil {
+		return "", err
+	}
+	if _, err := c.Drain(ctx, self.ID, on); err != nil {
+		return "", err
+	}
+	if on {
+		return fmt.Sprintf("node %s gets no more work", self.ID), nil
+	}
+	return fmt.Sprintf("node %s gets work again", self.ID), nil
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bucketbrigade/brigade/conf"
+)
+
+// Ports of a node, unless others are given.
+const (
+	defaultHTTPPort   = 7460
+	defaultPeerPort   = 7461
+	defaultGossipPort = 7462
+)
+
+// nodeFlags are the flags of node start, which are keys of its configuration and variables as well.
+type nodeFlags struct {
+	data, join, bind, advertise, http string
+	peerPort, gossipPort              int
+	keyFile                           string
+	bootstrapExpect                   int
+	concurrency                       int
+	memory, logLevel, config          string
+}
+
+// nodeConfig is what a node runs with.
+type nodeConfig struct {
+	data            string   // absolute
+	join            []string // gossip addresses, host:port
+	bind, advertise string   // IP addresses of the peer and gossip ports; advertise may be a name, or ""
+	http            string   // host:port
+	peerPort        int
+	gossipPort      int
+	keyFile         string // "" where the node stays alone on loopback
+	bootstrapExpect int    // 0 where it joins others
+	concurrency     int
+	memory          int64
+	logLevel        slog.Level
+}
+
+func (f *nodeFlags) register(fs *pflag.FlagSet) {
+	fs.StringVar(&f.data, "data", "", "data directory (default /var/lib/brigade for root, else $XDG_STATE_HOME/brigade/node)")
+	fs.StringVar(&f.join, "join", "", "gossip addresses of nodes to join, HOST[:PORT],...")
+	fs.StringVar(&f.bind, "bind", "", "IP address of the peer and gossip ports (default all with a cluster key, else 127.0.0.1)")
+	fs.StringVar(&f.advertise, "advertise", "", "address at which the other nodes reach this one (default: found out)")
+	fs.StringVar(&f.http, "http", "127.0.0.1:7460", "address of the API, ADDR[:PORT]")
+	fs.IntVar(&f.peerPort, "peer-port", defaultPeerPort, "port of consensus and of calls between nodes")
+	fs.IntVar(&f.gossipPort, "gossip-port", defaultGossipPort, "port of gossip")
+	fs.StringVar(&f.keyFile, "cluster-key-file", "", "file with the cluster key; without one the node stays on loopback")
+	fs.IntVar(&f.bootstrapExpect, "bootstrap-expect", 1, "nodes that must be there before a new cluster starts")
+	fs.IntVar(&f.concurrency, "concurrency", 64, "store requests in flight at most")
+	fs.StringVar(&f.memory, "memory", "96MiB", "bytes that all buffers hold together")
+	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&f.config, "config", "", "YAML file with values of these flags")
+}
+
+// variableOf is the environment variable of a flag.
+func variableOf(flag string) string {
+	return "BRIGADE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// fillFlags gives the flags that the command line leaves out their values from the environment, else from the
+// configuration.
+func (a *app) fillFlags(cmd *cobra.Command, own []string) error {
+	file := map[string]string{}
+	config := cmd.Flag("config").Value.String()
+	if config == "" {
+		config = a.getenv(variableOf("config"))
+	}
+	if config != "" {
+		values, err := conf.ReadNode(config, own)
+		if err != nil {
+			return misuse(err)
+		}
+		file = values
+	}
+	for _, name := range own {
+		flag := cmd.Flag(name)
+		if flag.Changed {
+			continue
+		}
+		value, origin := a.getenv(variableOf(name)), "environment: "+variableOf(name)
+		if value == "" {
+			value, origin = file[name], config+": "+name
+		}
+		if value == "" {
+			continue
+		}
+		if err := flag.Value.Set(value); err != nil {
+			return misuse(fmt.Errorf("%s: %q: %w", origin, value, err))
+		}
+		flag.Changed = true
+	}
+	return nil
+}
+
+// nodeConfigOf checks the flags and fills in what follows from others.
+func (a *app) nodeConfigOf(cmd *cobra.Command, f *nodeFlags) (nodeConfig, error) {
+	c := nodeConfig{
+		bind: f.bind, advertise: f.advertise, http: f.http, peerPort: f.peerPort, gossipPort: f.gossipPort, keyFile: f.keyFile,
+		bootstrapExpect: f.bootstrapExpect, concurrency: f.concurrency,
+	}
+	var err error
+	if c.data, err = a.dataDir(f.data); err != nil {
+		return nodeConfig{}, err
+	}
+	if err := c.logLevel.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nodeConfig{}, misuse(fmt.Errorf("flag --log-level: %q is not known; allowed: debug, info, warn, error", f.logLevel))
+	}
+	for _, port := range []struct {
+		flag string
+		n    int
+	}{{"peer-port", f.peerPort}, {"gossip-port", f.gossipPort}} {
+		if port.n < 0 || port.n > 65535 {
+			return nodeConfig{}, misuse(fmt.Errorf("flag --%s: %d is not a port", port.flag, port.n))
+		}
+	}
+	if c.concurrency < 1 || c.concurrency > maxConcurrency {
+		return nodeConfig{}, misuse(fmt.Errorf("flag --concurrency: %d is out of range; allowed: 1 to %d", c.concurrency, maxConcurrency))
+	}
+	if c.memory, err = conf.ParseSize(f.memory); err != nil || c.memory < minMemory {
+		return nodeConfig{}, misuse(fmt.Errorf("flag --memory: %q is not a size of %d bytes or more", f.memory, minMemory))
+	}
+	if c.join, err = joinAddresses(f.join, f.gossipPort); err != nil {
+		return nodeConfig{}, misuse(fmt.Errorf("flag --join: %w", err))
+	}
+	if err := c.checkBootstrap(cmd.Flag("bootstrap-expect").Changed); err != nil {
+		return nodeConfig{}, misuse(err)
+	}
+	if err := c.checkAddresses(); err != nil {
+		return nodeConfig{}, misuse(err)
+	}
+	return c, nil
+}
+
+// checkBootstrap says how many nodes a new cluster starts with: alone only where there is nothing to join.
+func (c *nodeConfig) checkBootstrap(given bool) error {
+	if c.bootstrapExpect < 0 || c.bootstrapExpect > 99 || given && c.bootstrapExpect == 0 {
+		return fmt.Errorf("flag --bootstrap-expect: %d is out of range; allowed: 1 to 99", c.bootstrapExpect)
+	}
+	if len(c.join) > 0 && c.bootstrapExpect == 1 {
+		c.bootstrapExpect = 0 // it joins a cluster, and never makes one beside it
+	}
+	return nil
+}
+
+// checkAddresses keeps what is not protected on loopback.
+func (c *nodeConfig) checkAddresses() error {
+	host, port, err := splitAddress(c.http, defaultHTTPPort)
+	if err != nil {
+		return fmt.Errorf("flag --http: %w", err)
+	}
+	c.http = net.JoinHostPort(host, port)
+	if !isLoopback(host) {
+		return fmt.Errorf("flag --http: %s is not on loopback, and this version serves the API there only", host)
+	}
+	if c.bind == "" {
+		c.bind = "127.0.0.1"
+		if c.keyFile != "" {
+			c.bind = "0.0.0.0"
+		}
+	}
+	if net.ParseIP(c.bind) == nil {
+		return fmt.Errorf("flag --bind: %q is not an IP address", c.bind)
+	}
+	if c.keyFile != "" {
+		return nil
+	}
+	if !isLoopback(c.bind) {
+		return fmt.Errorf("flag --bind: %s is not on loopback, and that needs --cluster-key-file (see brigade keygen)", c.bind)
+	}
+	for _, address := range c.join {
+		host, _, _ := net.SplitHostPort(address) // it was made by JoinHostPort
+		if !isLoopback(host) {
+			return fmt.Errorf("flag --join: %s is not on loopback, and that needs --cluster-key-file (see brigade keygen)", host)
+		}
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// joinAddresses splits a list of HOST[:PORT].
+func joinAddresses(list string, port int) (all []string, err error) {
+	for _, text := range strings.Split(list, ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		host, p, err := splitAddress(text, port)
+		if err != nil {
+			return nil, err
+		}
+		if address := net.JoinHostPort(host, p); !slices.Contains(all, address) {
+			all = append(all, address)
+		}
+	}
+	return all, nil
+}
+
+// splitAddress splits HOST[:PORT]; an IPv6 address with a port is in brackets.
+func splitAddress(text string, port int) (host, p string, err error) {
+	host, p, err = net.SplitHostPort(text)
+	if err != nil {
+		host, p = strings.Trim(text, "[]"), strconv.Itoa(port)
+		if strings.Contains(host, ":") && net.ParseIP(host) == nil {
+			return "", "", fmt.Errorf("%q is not HOST[:PORT]", text)
+		}
+	}
+	if n, err := strconv.Atoi(p); err != nil || n < 0 || n > 65535 || host == "" || strings.ContainsAny(host, "/ @") {
+		return "", "", fmt.Errorf("%q is not HOST[:PORT]", text)
+	}
+	return host, p, nil
+}
+
+// dataDir is the data directory of this machine's node: as given, else BRIGADE_DATA, else the default.
+func (a *app) dataDir(given string) (string, error) {
+	if given == "" {
+		given = a.getenv("BRIGADE_DATA")
+	}
+	if given == "" && runtime.GOOS != "windows" && os.Geteuid() == 0 {
+		return "/var/lib/brigade", nil
+	}
+	if given == "" {
+		home, err := a.stateHome()
+		if err != nil {
+			return "", err
+		}
+		return filepath.Join(home, "node"), nil
+	}
+	path, err := filepath.Abs(given)
+	if err != nil {
+		return "", refused(fmt.Errorf("find data directory: %w", err))
+	}
+	if path == filepath.Dir(path) {
+		return "", misuse(errors.New("flag --data: the root of a file system is no place for a data directory"))
+	}
+	return path, nil
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/scheduler"
+)
+
+// crew runs this node's worker while the node is to have work. A worker runs once, so that each time there is a new one.
+type crew struct {
+	node    *node
+	leaving context.Context // ends when stop is called
+	leave   context.CancelFunc
+	ended   chan struct{} // closed when run returned
+}
+
+func newCrew(n *node) *crew {
+	c := &crew{node: n, ended: make(chan struct{})}
+	c.leaving, c.leave = context.WithCancel(context.Background())
+	return c
+}
+
+// run runs workers until ctx ends or stop is called.
+func (c *crew) run(ctx context.Context) error {
+	defer close(c.ended)
+	if err := c.node.place.prepare(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	for c.await(ctx, false) {
+		if err := c.shift(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shift runs one worker until the node drains or stops, and lets it give its work back.
+func (c *crew) shift(ctx context.Context) error {
+	n := c.node
+	w := scheduler.NewWorker(scheduler.WorkerConfig{
+		Node: n.dir.NodeID, Runner: n.mover, Leader: n.place.syncer, Open: n.desk.open, Slots: taskSlots, Logger: n.logger,
+	})
+	over, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		if c.await(over, true) {
+			n.logger.Info("the node drains: work is given back")
+		}
+		patience, done := context.WithTimeout(over, stopPatience)
+		defer done()
+		w.Stop(patience)
+	})
+	err := w.Run(ctx)
+	cancel()
+	watcher.Wait()
+	return err
+}
+
+// await waits until the node drains, or until it does not. It returns false when ctx ends or the node stops.
+func (c *crew) await(ctx context.Context, draining bool) bool {
+	for {
+		changed := c.node.machine.Changed()
+		if c.leaving.Err() != nil || ctx.Err() != nil {
+			return false
+		}
+		now := false
+		c.node.machine.Read(func(s *fsm.State) { now = s.Draining(c.node.dir.NodeID) })
+		if now == draining {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-c.leaving.Done():
+		case <-ctx.Done():
+		}
+	}
+}
+
+// stop lets the worker give its work back, and returns when it did, or when ctx ended.
+func (c *crew) stop(ctx context.Context) {
+	c.leave()
+	select {
+	case <-c.ended:
+	case <-ctx.Done():
+	}
+}
+
+const (
+	paceTick = time.Second
+	paceSpan = 10
+)
+
+// pace is what the node sends to destinations, over the last ten seconds.
+type pace struct {
+	read func() int64 // bytes sent since the start
+
+	mu      sync.Mutex
+	samples []int64 // one each paceTick, the newest last
+}
+
+// run takes samples until ctx ends.
+func (p *pace) run(ctx context.Context) {
+	tick := time.NewTicker(paceTick)
+	defer tick.Stop()
+	for {
+		p.sample()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *pace) sample() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.samples = append(p.samples, p.read())
+	if len(p.samples) > paceSpan+1 {
+		p.samples = p.samples[1:]
+	}
+}
+
+func (p *pace) bytesPerSecond() float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.samples) - 1
+	if last < 1 {
+		return 0
+	}
+	return float64(p.samples[last]-p.samples[0]) / (time.Duration(last) * paceTick).Seconds()
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+
+	"github.com/bucketbrigade/brigade/api"
+	"github.com/bucketbrigade/brigade/cluster"
+	"github.com/bucketbrigade/brigade/scheduler"
+	"github.com/bucketbrigade/brigade/transfer"
+)
+
+// place is a node's place in its cluster: what it replicates through, and how it reaches the others.
+type place struct {
+	log       scheduler.Log
+	spool     transfer.Spool
+	syncer    scheduler.Syncer // whoever leads
+	members   api.Members
+	forwarder api.Forwarder      // nil: there are no others
+	serve     func(http.Handler) // takes requests that others pass on; nil: there are no others
+	// prepare comes before the first task.
+	prepare  func(ctx context.Context) error
+	leave    func(ctx context.Context) error
+	shutdown func(ctx context.Context) error
+}
+
+// alone makes the node a cluster of one.
+func (n *node) alone(ctx context.Context) (*place, error) {
+	spool, err := cluster.OpenSpool(n.dir.Spool())
+	if err != nil {
+		return nil, err
+	}
+	member, err := cluster.Start(ctx, cluster.Config{
+		Dir: n.dir.Raft(), NodeID: n.dir.NodeID, Multiplier: raftMultiplier, Machine: n.machine, Logger: n.logger, OnStuck: n.fail,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the cluster: %w", err)
+	}
+	n.leader = n.newLeader(member, spool)
+	return &place{
+		log: member, spool: spool, syncer: n.leader, members: soleMember{member, n},
+		prepare: func(ctx context.Context) error {
+			if err := n.leader.Ready(ctx); err != nil {
+				return err
+			}
+			return sweepSpool(ctx, n.machine, spool)
+		},
+		leave:    func(context.Context) error { return errOnlyMember },
+		shutdown: member.Shutdown,
+	}, nil
+}
+
+// soleMember is the membership of a cluster of one.
+type soleMember struct {
+	member *cluster.Node
+	node   *node
+}
+
+// Leader is this node once it is elected.
+func (m soleMember) Leader() string {
+	if !m.member.IsLeader() {
+		return ""
+	}
+	return m.node.dir.NodeID
+}
+
+// Machines describes this node.
+func (m soleMember) Machines() []api.Machine {
+	self := m.node.self()
+	if m.member.IsLeader() {
+		self.Role = roleLeader
+	}
+	return []api.Machine{self}
+}
+
+// The roles of a machine.
+const (
+	roleLeader = "leader"
+	roleVoter  = "voter"
+)
+
+// self is what this node knows of itself.
+func (n *node) self() api.Machine {
+	return api.Machine{
+		ID: n.dir.NodeID, Address: n.address, State: api.Alive, Role: roleVoter, Slots: taskSlots,
+		BytesPerSecond: n.pace.bytesPerSecond(), Version: versionOf(),
+	}
+}
+
+// clusterSealer derives what seals credentials: from the cluster key, or where there is none, from a key of this node's own
+// beside its data directory, so that a copy of that gives nothing away.
+func clusterSealer(keyFile, data string) (*cluster.Sealer, error) {
+	if keyFile == "" {
+		return sealerAt(filepath.Clean(data) + keySuffix)
+	}
+	key, err := cluster.ReadKeyFile(keyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; brigade keygen makes one", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return key.Sealer()
+}
