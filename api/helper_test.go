@@ -1,0 +1,235 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/scheduler"
+)
+
+// bench is one node with a state, a leader of its own and a fake of everything else.
+type bench struct {
+	t       *testing.T
+	machine *fsm.Machine
+	token   Token
+	server  *Server
+	http    *httptest.Server
+	client  *Client
+
+	mu      sync.Mutex
+	index   uint64
+	at      int64
+	leader  string // ID of the node that leads
+	cannot  error  // what Propose answers instead of committing
+	aborted []string
+	stopped int
+	left    int
+	failed  []KeyError
+	broken  error // of reading failed keys
+}
+
+const benchNode = "node-1"
+
+func newBench(t *testing.T, change ...func(*Config)) *bench {
+	t.Helper()
+	token, err := LocalToken(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, machine: fsm.NewMachine(), token: token, leader: benchNode}
+	cfg := Config{
+		Node: benchNode, Token: token, State: b.machine, Leader: b, Jobs: b, Members: members{b}, Control: b,
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	b.server = New(cfg)
+	b.http = httptest.NewServer(b.server.Handler())
+	t.Cleanup(b.http.Close)
+	if b.client, err = NewClient(b.http.URL, token); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.client.Close)
+	return b
+}
+
+// Propose commits at once.
+func (b *bench) Propose(ctx context.Context, cmd fsm.Command) (fsm.Result, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cannot != nil {
+		if errors.Is(b.cannot, context.DeadlineExceeded) {
+			<-ctx.Done()
+		}
+		return fsm.Result{}, b.cannot
+	}
+	b.at++
+	switch c := cmd.(type) {
+	case fsm.RedoJob:
+		c.At = b.at
+		cmd = c
+	case fsm.RetryJob:
+		c.At = b.at
+		cmd = c
+	}
+	entry, err := fsm.Encode(cmd)
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	b.index++
+	return b.machine.Apply(b.index, entry).(fsm.Result), nil
+}
+
+func (b *bench) Status(id string) (scheduler.Status, bool) {
+	var st scheduler.Status
+	b.machine.Read(func(s *fsm.State) { st.Job = s.Job(id) })
+	if st.Job == nil {
+		return st, false
+	}
+	st.Counts, st.ListingDone = st.Job.Counts, st.Job.Pass > 0 && st.Job.Listing == 0
+	return st, true
+}
+
+// Submission reads {"id": ...}.
+func (b *bench) Submission(_ context.Context, description, nonce []byte) (fsm.SubmitJob, error) {
+	var d struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(description, &d); err != nil || d.ID == "" {
+		return fsm.SubmitJob{}, InvalidJob(errors.New("job:1:1: id: is missing"))
+	}
+	return fsm.SubmitJob{ID: d.ID, Nonce: nonce, Kind: "copy", Spec: description}, nil
+}
+
+func (b *bench) Description(job *fsm.Job) (any, error) {
+	return map[string]string{"id": job.ID, "secret_key": "***"}, nil
+}
+
+func (b *bench) Errors(_ context.Context, _ *fsm.Job, from int64, limit int) ([]KeyError, bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rest := b.failed[min(int(from), len(b.failed)):]
+	return rest[:min(limit, len(rest))], len(rest) > limit, b.broken
+}
+
+func (b *bench) AbortUploads(_ context.Context, job *fsm.Job) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.aborted = append(b.aborted, job.ID)
+	return errors.New("the store is away") // which keeps nothing from going on
+}
+
+func (b *bench) Stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopped++
+}
+
+func (b *bench) Leave(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left++
+	return nil
+}
+
+func (b *bench) leads(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.leader = id
+}
+
+func (b *bench) fails(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cannot = err
+}
+
+// members are node-1, which is a bench, and node-2.
+type members struct{ b *bench }
+
+func (m members) Leader() string {
+	m.b.mu.Lock()
+	defer m.b.mu.Unlock()
+	return m.b.leader
+}
+
+func (m members) Machines() []Machine {
+	return []Machine{{ID: benchNode, State: Alive, Role: "leader", Slots: 8}, {ID: "node-2", State: Dead, Role: "voter"}}
+}
+
+// request sends one request and returns the answer with its body.
+func (b *bench) request(method, path, body string, header map[string]string) (*http.Response, string) {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), method, b.http.URL+path, strings.NewReader(body))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+b.token.secret)
+	for name, value := range header {
+		r.Header.Set(name, value)
+	}
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return resp, string(data)
+}
+
+// must commits commands as if the cluster had gone on by itself.
+func (b *bench) must(cmds ...fsm.Command) {
+	b.t.Helper()
+	for _, cmd := range cmds {
+		if r, err := b.Propose(b.t.Context(), cmd); err != nil || r.Err != nil {
+			b.t.Fatalf("%#v: %v, %v", cmd, err, r.Err)
+		}
+	}
+}
+
+func (b *bench) job(id string) (job *fsm.Job) {
+	b.machine.Read(func(s *fsm.State) { job = s.Job(id) })
+	return job
+}
+
+var testNonce = []byte("0123456789abcdef")
+
+// submitted has job j pending; running, paused, canceled, failed and succeeded go on from there.
+func (b *bench) bring(state fsm.JobState) {
+	b.t.Helper()
+	b.must(fsm.SubmitJob{ID: "j", Nonce: testNonce, Kind: "copy", Spec: []byte(`{}`), At: 1})
+	start := fsm.StartPass{Job: "j", Nonce: testNonce, Pass: 1, At: 2, Clock: 2}
+	grant := fsm.AssignTasks{Grants: []fsm.Grant{{Task: 1, Node: benchNode}}}
+	switch state {
+	case fsm.Running:
+		b.must(start, grant)
+	case fsm.Paused:
+		b.must(start, fsm.PauseJob{Job: "j", Nonce: testNonce, Reason: "r"})
+	case fsm.Canceled:
+		b.must(start, fsm.CancelJob{Job: "j", Nonce: testNonce})
+	case fsm.Succeeded, fsm.Failed:
+		b.must(start, grant)
+		advance := fsm.AdvanceTask{Task: 1, Epoch: b.index, Done: true, Counts: fsm.Counts{Listed: 3, Copied: 2, Skipped: 1}}
+		if state == fsm.Failed {
+			advance.Counts = fsm.Counts{Listed: 3, Copied: 2, Failed: 1}
+			advance.Failed = &fsm.Segment{Name: []byte(strings.Repeat("x", 32)), Lines: 1}
+		}
+		b.must(advance, fsm.FinishPass{Job: "j", Nonce: testNonce, Pass: 1, At: 3})
+	}
+	if got := b.job("j").State; got != state {
+		b.t.Fatalf("job is %s, wanted %s", got, state)
+	}
+}
