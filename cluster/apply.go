@@ -44,6 +44,14 @@ func (n *Node) Barrier(ctx context.Context) error {
 	return nil
 }
 
+// Verify proves that this node is leader and has a majority behind it now.
+func (n *Node) Verify(ctx context.Context) error {
+	if _, err := await(ctx, n, "verification", func() raft.Future { return n.raft.VerifyLeader() }); err != nil {
+		return fmt.Errorf("verify leader: %w", err)
+	}
+	return nil
+}
+
 // await runs an operation of raft in a goroutine of the node's, for neither queueing it nor its future heeds a context:
 // without a quorum both can wait for ever.
 func await[F raft.Future](ctx context.Context, n *Node, what string, start func() F) (f F, err error) {

@@ -37,6 +37,8 @@ type Config struct {
 	// so that its process has to end. It must not wait for Shutdown.
 	OnStuck    func(error)
 	StuckAfter time.Duration // 0 means 30 s
+	// Network makes the node a member of a cluster of several; without it the node is a cluster of one, for ever.
+	Network *Network
 }
 
 // Settings of raft. Entries are at most MaxEntry, so that the log kept behind a snapshot stays small.
@@ -48,7 +50,9 @@ const (
 	trailingLogs      = 4096
 	boltTimeout       = 5 * time.Second
 	defaultStuckAfter = 30 * time.Second
-	termName          = "CurrentTerm" // raft's own name of the term in its stable store
+	// raft's own names in its stable store.
+	termName  = "CurrentTerm"
+	votedName = "LastVoteTerm"
 )
 
 // Node is this process's member of the raft cluster.
@@ -56,6 +60,9 @@ type Node struct {
 	raft    *raft.Raft
 	store   *raftboltdb.BoltStore
 	pending pending
+	stuck   func(error)
+	started time.Time
+	net     *network // nil in a cluster of one
 
 	stop     context.CancelFunc // of the watchdog
 	watchdog sync.WaitGroup
@@ -77,17 +84,78 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	if err := makeDir(c.Dir); err != nil {
 		return nil, fmt.Errorf("start node: %w", err)
 	}
-	store, err := openLog(filepath.Join(c.Dir, "raft.db"))
-	if err != nil {
+	n := &Node{stuck: c.OnStuck, started: time.Now(), down: make(chan struct{})}
+	if n.stuck == nil {
+		n.stuck = func(error) {}
+	}
+	if err := n.open(ctx, c, conf); err != nil {
 		return nil, fmt.Errorf("start node: %w", err)
 	}
-	r, err := startRaft(c, conf, store)
-	if err != nil {
-		return nil, fmt.Errorf("start node: %w", errors.Join(err, store.Close()))
-	}
-	n := &Node{raft: r, store: store, down: make(chan struct{})}
 	n.startWatchdog(c)
 	return n, nil
+}
+
+// open opens log and ports and starts raft between them. What it has opened it closes when it fails.
+func (n *Node) open(ctx context.Context, c Config, conf *raft.Config) (err error) {
+	if n.store, err = openLog(filepath.Join(c.Dir, "raft.db")); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.closeParts())
+		}
+	}()
+	if c.Network == nil {
+		_, transport := raft.NewInmemTransport(raft.ServerAddress(c.NodeID))
+		n.raft, err = startRaft(c, conf, n.store, transport)
+		return err
+	}
+	if n.net, err = openNetwork(*c.Network, c.NodeID, c.Logger); err != nil {
+		return err
+	}
+	transport := n.net.transport(conf)
+	if n.raft, err = startRaft(c, conf, n.store, transport); err != nil {
+		return errors.Join(err, transport.Close())
+	}
+	return n.join(ctx)
+}
+
+// join starts what makes a node one of several.
+func (n *Node) join(ctx context.Context) error {
+	if err := n.net.start(ctx, n.raft.LastIndex() > 0); err != nil {
+		return err
+	}
+	if err := n.look(); err != nil {
+		return err
+	}
+	b := newBootstrap(n.net, n.net.gossip.currentStart() > 1)
+	n.Handle("POST "+bootstrapPath, handleJSON(n.net.logWrite, func(_ context.Context, in pledgeRequest) (struct{}, error) {
+		return struct{}{}, b.pledge(in.Founders)
+	}))
+	n.Handle("POST "+statusPath, handleJSON(n.net.logWrite, n.status))
+	n.Handle("POST "+leavePath, handleJSON(n.net.logWrite, n.letLeave))
+	n.net.run(n.net.follow)
+	n.net.run(n.watch)
+	n.net.run(n.net.rejoin)
+	n.net.run(func(ctx context.Context) { b.run(ctx, n) })
+	n.net.run(newReconciler(n).run)
+	return nil
+}
+
+// closeParts closes what is open, in the order in which nothing waits for something closed before.
+func (n *Node) closeParts() error {
+	var err error
+	if n.net != nil {
+		err = n.net.disconnect()
+	}
+	if n.raft != nil {
+		err = errors.Join(err, n.raft.Shutdown().Error())
+	}
+	if n.net != nil {
+		n.net.mux.close()
+	}
+	n.pending.wait() // raft answers what is outstanding when it stops
+	return errors.Join(err, n.store.Close())
 }
 
 func raftConfig(c Config) (*raft.Config, error) {
@@ -127,7 +195,7 @@ func openLog(path string) (*raftboltdb.BoltStore, error) {
 	return store, nil
 }
 
-func startRaft(c Config, conf *raft.Config, store *raftboltdb.BoltStore) (*raft.Raft, error) {
+func startRaft(c Config, conf *raft.Config, store *raftboltdb.BoltStore, transport raft.Transport) (*raft.Raft, error) {
 	logs, err := raft.NewLogCache(logCacheEntries, store)
 	if err != nil {
 		return nil, fmt.Errorf("make log cache: %w", err)
@@ -136,13 +204,20 @@ func startRaft(c Config, conf *raft.Config, store *raftboltdb.BoltStore) (*raft.
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}
-	_, transport := raft.NewInmemTransport(raft.ServerAddress(c.NodeID))
-	if err := bootstrap(conf, logs, store, snapshots, transport); err != nil {
+	if err := forgetHalfBootstrap(logs, store, snapshots); err != nil {
 		return nil, err
+	}
+	if c.Network == nil {
+		if err := bootstrapAlone(conf, logs, store, snapshots, transport); err != nil {
+			return nil, err
+		}
 	}
 	r, err := raft.NewRaft(conf, machine{c.Machine}, logs, store, snapshots, transport)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
+	}
+	if c.Network != nil {
+		return r, nil // it may be no member yet, or no more
 	}
 	if err := checkMember(r, conf.LocalID); err != nil {
 		return nil, errors.Join(err, r.Shutdown().Error())
@@ -150,11 +225,8 @@ func startRaft(c Config, conf *raft.Config, store *raftboltdb.BoltStore) (*raft.
 	return r, nil
 }
 
-// bootstrap makes this node a cluster of one unless there is a state already.
-func bootstrap(conf *raft.Config, logs raft.LogStore, store raft.StableStore, snapshots raft.SnapshotStore, transport raft.Transport) error {
-	if err := forgetHalfBootstrap(logs, store, snapshots); err != nil {
-		return err
-	}
+// bootstrapAlone makes this node a cluster of one unless there is a state already.
+func bootstrapAlone(conf *raft.Config, logs raft.LogStore, store raft.StableStore, snapshots raft.SnapshotStore, transport raft.Transport) error {
 	alone := raft.Configuration{Servers: []raft.Server{{ID: conf.LocalID, Address: transport.LocalAddr()}}}
 	err := raft.BootstrapCluster(conf, logs, store, snapshots, transport, alone)
 	if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
@@ -164,7 +236,8 @@ func bootstrap(conf *raft.Config, logs raft.LogStore, store raft.StableStore, sn
 }
 
 // forgetHalfBootstrap repairs what a crash inside the first bootstrap leaves: raft sets the term, then writes the
-// first entry. A term without any entry would keep a cluster of one from ever having a leader.
+// first entry. A term without any entry would keep a cluster of one from ever having a leader. Where a vote was given
+// there is a cluster, and the term stays.
 func forgetHalfBootstrap(logs raft.LogStore, store raft.StableStore, snapshots raft.SnapshotStore) error {
 	term, err := store.GetUint64([]byte(termName))
 	if errors.Is(err, raftboltdb.ErrKeyNotFound) || err == nil && term == 0 {
@@ -172,6 +245,10 @@ func forgetHalfBootstrap(logs raft.LogStore, store raft.StableStore, snapshots r
 	}
 	if err != nil {
 		return fmt.Errorf("read term: %w", err)
+	}
+	voted, err := store.GetUint64([]byte(votedName))
+	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return fmt.Errorf("read vote: %w", err)
 	}
 	last, err := logs.LastIndex()
 	if err != nil {
@@ -181,7 +258,7 @@ func forgetHalfBootstrap(logs raft.LogStore, store raft.StableStore, snapshots r
 	if err != nil {
 		return fmt.Errorf("list snapshots: %w", err)
 	}
-	if last > 0 || len(kept) > 0 {
+	if last > 0 || len(kept) > 0 || voted > 0 {
 		return nil
 	}
 	if err := store.SetUint64([]byte(termName), 0); err != nil {
@@ -210,13 +287,33 @@ func (n *Node) LeaderCh() <-chan bool { return n.raft.LeaderCh() }
 // IsLeader tells whether this node is leader as far as it knows.
 func (n *Node) IsLeader() bool { return n.raft.State() == raft.Leader }
 
+// LeaderID is the node that leads as far as this node knows, "" when it knows of none. A node without the state goes by
+// what the leaders say of themselves.
+func (n *Node) LeaderID() string {
+	if _, id := n.raft.LeaderWithID(); id != "" || n.net == nil {
+		return string(id)
+	}
+	if n.raft.LastIndex() > 0 {
+		return ""
+	}
+	var leader Member
+	for _, m := range n.net.table.alive() {
+		if m.Term > leader.Term {
+			leader = m
+		}
+	}
+	return leader.ID
+}
+
 // Term is the current election term.
 func (n *Node) Term() uint64 { return n.raft.CurrentTerm() }
 
 // Shutdown stops the node and closes its log. It gives up waiting when ctx ends, and may be called again to wait on.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.once.Do(func() {
-		n.pending.close()
+		if n.net == nil {
+			n.pending.close()
+		}
 		go n.shutdown() // waited for through down
 	})
 	select {
@@ -229,11 +326,17 @@ func (n *Node) Shutdown(ctx context.Context) error {
 
 func (n *Node) shutdown() {
 	defer close(n.down)
-	err := n.raft.Shutdown().Error()
-	n.pending.wait() // raft answers what is outstanding when it stops
+	if n.net != nil && n.IsLeader() {
+		// Without it the others would notice after an election's time only. There may be nobody, which is fine.
+		if err := n.handOver(context.Background()); err != nil {
+			n.net.log.Debug("leadership is not handed over", "reason", err)
+		}
+	}
+	n.pending.close()
+	err := n.closeParts()
 	n.stop()
 	n.watchdog.Wait()
-	if err := errors.Join(err, n.store.Close()); err != nil {
+	if err != nil {
 		n.downErr = fmt.Errorf("shut down node: %w", err)
 	}
 }
