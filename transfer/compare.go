@@ -35,7 +35,8 @@ func compareListed(job *Job, src, dst *store.Object) Verdict {
 	if src.Kind == store.KindDir {
 		return Equal
 	}
-	if job.Type == "verify" {
+	links := src.Kind == store.KindSymlink || dst.Kind == store.KindSymlink
+	if job.Type == "verify" && !links {
 		return compareVerified(job, src, dst)
 	}
 	switch job.Compare {
@@ -44,7 +45,7 @@ func compareListed(job *Job, src, dst *store.Object) Verdict {
 	case "missing":
 		return Equal
 	}
-	if src.Kind == store.KindSymlink || dst.Kind == store.KindSymlink {
+	if links {
 		return compareLinks(src, dst)
 	}
 	if src.Size != dst.Size {
@@ -178,7 +179,7 @@ func (n *Node) compareClosely(ctx context.Context, job *Job, src, dst *store.Obj
 
 func (n *Node) compareStats(ctx context.Context, job *Job, src, dst *store.Object, lease Lease) (Verdict, error) {
 	if src.Kind == store.KindSymlink || dst.Kind == store.KindSymlink {
-		return equalIf(src.Kind == dst.Kind && src.Target == dst.Target), nil
+		return n.compareLinkStats(ctx, job, src, dst, lease)
 	}
 	if src.Size != dst.Size {
 		return Differs, nil
@@ -215,6 +216,38 @@ func (n *Node) compareStats(ctx context.Context, job *Job, src, dst *store.Objec
 		}
 	}
 	return equalIf(sameTime(want, have, unit) && full.Size == dst.Size), nil
+}
+
+// compareLinkStats compares a link with a link, or with the object that a link is kept as.
+func (n *Node) compareLinkStats(ctx context.Context, job *Job, src, dst *store.Object, lease Lease) (Verdict, error) {
+	if src.Kind == store.KindSymlink {
+		return equalIf(sameLink(src, dst)), nil
+	}
+	full, err := n.stat(ctx, job.Source, src.Key, lease)
+	if err != nil {
+		return Undecided, err
+	}
+	return equalIf(sameLink(&full, dst)), nil
+}
+
+// sameLink compares two sides of which one is a link at least, both described with their metadata.
+func sameLink(src, dst *store.Object) bool {
+	switch {
+	case src.Kind == dst.Kind:
+		return src.Target == dst.Target
+	case src.Kind == store.KindSymlink:
+		return keepsLink(dst, src.Target)
+	}
+	return keepsLink(src, dst.Target)
+}
+
+// keepsLink tells whether an object, described with its metadata, stands for a link with this target.
+func keepsLink(o *store.Object, target string) bool {
+	if o.Meta == nil || o.Meta.User[kindKey] != kindSymlink || o.Size != int64(len(target)) {
+		return false
+	}
+	same, known, _ := o.Sums.Match(sumsOf(wanted{md5: true, crc64: true, crc32c: true, sha256: true}, []byte(target)))
+	return known && same
 }
 
 // stat is Stat with retries.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -61,6 +62,12 @@ func (n *Node) spread(d time.Duration, err error) time.Duration {
 		d = max(d, e.RetryAfter)
 	}
 	return d
+}
+
+// Retry runs one request that writes nothing, with the rules of retries that tasks have, outside of any task.
+func Retry(ctx context.Context, request func() error) error {
+	n := Node{Now: time.Now, Jitter: rand.Float64, Sleep: sleep}
+	return n.retry(ctx, free{}, request)
 }
 
 // allowed tells whether the task may go on at all.

@@ -68,11 +68,14 @@ func (p *pipeline) verify(ctx context.Context, it *item) (*settled, error) {
 
 // sameContent tells by what two objects were shown equal, or the reason why they are not.
 func (p *pipeline) sameContent(ctx context.Context, src, dst *store.Object) (by, reason string, err error) {
+	if src.Kind == store.KindSymlink || dst.Kind == store.KindSymlink {
+		if sameLink(src, dst) {
+			return "link target", "", nil
+		}
+		return "", "the link points elsewhere at the destination", nil
+	}
 	if src.Kind != dst.Kind || src.Size != dst.Size {
 		return "", differs(src, dst), nil
-	}
-	if src.Kind == store.KindSymlink && src.Target != dst.Target {
-		return "", "the link points elsewhere at the destination", nil
 	}
 	if p.job.Verify != "checksum" || src.Kind != store.KindObject || src.Size == 0 {
 		return "size", "", nil

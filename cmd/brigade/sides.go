@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bucketbrigade/brigade/conf"
+	"github.com/bucketbrigade/brigade/transfer"
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
@@ -90,7 +91,12 @@ func (a *app) openSide(ctx context.Context, s *side, nonce string, concurrency i
 
 func (o *opened) check(ctx context.Context, role store.Role) error {
 	if s, ok := o.store.(store.Single); ok && role == store.RoleSource {
-		key, single, err := s.Single(ctx)
+		var key string
+		var single bool
+		err := transfer.Retry(ctx, func() (err error) {
+			key, single, err = s.Single(ctx)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -98,13 +104,15 @@ func (o *opened) check(ctx context.Context, role store.Role) error {
 			o.single = &key
 		}
 	}
-	before := time.Now()
-	clock, err := o.store.Check(ctx)
-	if err != nil {
-		return err
-	}
-	o.clock, o.asked = clock, before.Add(time.Since(before)/2)
-	return nil
+	return transfer.Retry(ctx, func() error {
+		before := time.Now()
+		clock, err := o.store.Check(ctx)
+		if err != nil {
+			return err
+		}
+		o.clock, o.asked = clock, before.Add(time.Since(before)/2)
+		return nil
+	})
 }
 
 // clockOffset is what to add to our clock to get the store's.

@@ -70,6 +70,9 @@ func Open(_ context.Context, cfg store.Config) (store.Destination, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Role == store.RoleDestination && !cfg.Location.Options.Has("links") {
+		opts.links = linksKeep // so that links copied before are known again
+	}
 	d := &disk{role: cfg.Role, options: opts, nonce: cfg.Nonce, sortLimit: sortLimit}
 	d.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
 	d.synced.known = map[string]struct{}{}

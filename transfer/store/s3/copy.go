@@ -88,9 +88,6 @@ func (s *Store) copySource(src store.Source, from store.Object, key string) (str
 
 // replacesMeta tells whether the copy gets metadata of its own.
 func replacesMeta(have *store.Metadata, opts store.PutOptions) bool {
-	if opts.Kind == store.KindSymlink {
-		return true
-	}
 	if have == nil {
 		return !equalMeta(&store.Metadata{}, &opts.Meta)
 	}

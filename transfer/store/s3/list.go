@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -24,10 +25,22 @@ func (s *Store) List(opts store.ListOptions) store.Lister {
 		l.size = min(opts.Page, pageSize)
 	}
 	if after, ok := store.After(opts.From); ok {
+		after = validPrefix(after)
 		l.after = s.prefix + after
 		l.last, l.hasLast = after, true
 	}
 	return l
+}
+
+// validPrefix cuts a key before its first byte that is not UTF-8, which a request cannot carry: a listing from there begins
+// early, by keys below the bound that the caller leaves out.
+func validPrefix(key string) string {
+	for i, r := range key {
+		if r == utf8.RuneError && !strings.HasPrefix(key[i:], string(utf8.RuneError)) {
+			return key[:i]
+		}
+	}
+	return key
 }
 
 // lister reads pages in order, one ahead of the caller.

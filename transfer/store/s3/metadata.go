@@ -5,16 +5,12 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
 const userPrefix = "X-Amz-Meta-"
-
-// linkKey is the user metadata that makes an empty object a symbolic link: its target, percent-encoded.
-const linkKey = "brigade-symlink"
 
 // setMetadata writes metadata into the headers of a write. Its errors are the caller's data, not the server's.
 func setMetadata(h http.Header, opts store.PutOptions) error {
@@ -40,11 +36,6 @@ func setMetadata(h http.Header, opts store.PutOptions) error {
 		size += len(name) + len(value)
 		setUser(h, name, value)
 	}
-	if opts.Kind == store.KindSymlink {
-		target := url.PathEscape(opts.Target)
-		size += len(linkKey) + len(target)
-		setUser(h, linkKey, target)
-	}
 	if size > maxMetadata {
 		return fmt.Errorf("user metadata of %d bytes; S3 takes %d", size, maxMetadata)
 	}
@@ -55,9 +46,9 @@ func setUser(h http.Header, name, value string) {
 	h[http.CanonicalHeaderKey(userPrefix+name)] = []string{value}
 }
 
-// getMetadata reads the metadata of an answer, and the target if the object stands for a symbolic link.
-func getMetadata(h http.Header, size int64) (m *store.Metadata, target string, isLink bool) {
-	m = &store.Metadata{
+// getMetadata reads the metadata of an answer.
+func getMetadata(h http.Header) *store.Metadata {
+	m := &store.Metadata{
 		ContentType: h.Get("Content-Type"), CacheControl: h.Get("Cache-Control"),
 		ContentDisposition: h.Get("Content-Disposition"), ContentEncoding: h.Get("Content-Encoding"),
 		ContentLanguage: h.Get("Content-Language"), Expires: h.Get("Expires"),
@@ -67,18 +58,12 @@ func getMetadata(h http.Header, size int64) (m *store.Metadata, target string, i
 			continue
 		}
 		short, value := strings.ToLower(name[len(userPrefix):]), strings.Join(values, ",")
-		if short == linkKey && size == 0 {
-			if t, err := url.PathUnescape(value); err == nil {
-				target, isLink = t, true
-				continue
-			}
-		}
 		if m.User == nil {
 			m.User = make(map[string]string)
 		}
 		m.User[short] = decodeValue(value)
 	}
-	return m, target, isLink
+	return m
 }
 
 // encodeValue makes an RFC 2047 encoded word of a value that a header would not carry unchanged, or that looks like one.

@@ -26,22 +26,21 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 		return store.Object{}, err
 	}
 	return store.Object{
-		Key: key, Kind: opts.Kind, Size: body.Size, Target: opts.Target,
+		Key: key, Kind: s.kindOf(key, body.Size), Size: body.Size,
 		ETag: unquote(resp.Header.Get("Etag")), Sums: s.sumsOf(resp.Header),
 	}, nil
 }
 
-// bodyOfKind gives directory markers and links no content, and refuses what S3 cannot tell apart.
+// bodyOfKind gives directory markers no content, and refuses what S3 cannot hold. Links come as objects whose content and
+// metadata say what they are.
 func bodyOfKind(key string, body store.Body, opts store.PutOptions) (store.Body, error) {
 	switch opts.Kind {
-	case store.KindObject:
+	case store.KindObject, store.KindSymlink:
 		return body, nil
 	case store.KindDir:
 		if !strings.HasSuffix(key, "/") && key != "" {
 			return body, errors.New("the key of a directory marker ends in \"/\"")
 		}
-		return store.Body{}, nil
-	case store.KindSymlink:
 		return store.Body{}, nil
 	}
 	return body, errors.New("special files cannot be stored")

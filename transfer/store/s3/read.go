@@ -39,10 +39,7 @@ func (s *Store) objectOf(key string, h http.Header, size int64) store.Object {
 	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
 		o.ModTime = t.UTC()
 	}
-	var isLink bool
-	if o.Meta, o.Target, isLink = getMetadata(h, size); isLink {
-		o.Kind = store.KindSymlink
-	}
+	o.Meta = getMetadata(h)
 	return o
 }
 

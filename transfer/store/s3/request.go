@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -86,11 +87,20 @@ func (s *Store) newRequest(ctx context.Context, r request) (*http.Request, error
 	}
 	full := s.prefix + r.key
 	if err := s.checkKey(r.method, full); err != nil {
-		return nil, &store.Error{Op: r.op, Key: r.key, Class: store.Permanent, Err: err}
+		class := store.Permanent
+		if errors.Is(err, errNotUTF8) && r.reads() {
+			class = store.NotFound // no such object can exist
+		}
+		return nil, &store.Error{Op: r.op, Key: r.key, Class: class, Err: err}
 	}
 	u.Path, u.RawPath = s.base.Path+"/"+full, escapePath(s.base.Path)+"/"+escapePath(full)
 	return s.sign(ctx, r, &u)
 }
+
+// errNotUTF8 is why a file's name may not do as a key (https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html).
+var errNotUTF8 = errors.New("the key is not valid UTF-8, which S3 keys are")
+
+func (r *request) reads() bool { return r.method == http.MethodGet || r.method == http.MethodHead }
 
 // checkKey refuses keys that would reach something else than an object of that name. An empty key is the bucket itself.
 // Servers over file systems clean paths: a write to "a/../b" would overwrite "b".
@@ -100,6 +110,9 @@ func (s *Store) checkKey(method, full string) error {
 	}
 	if len(full) > maxKey {
 		return fmt.Errorf("the key has %d bytes; S3 takes %d", len(full), maxKey)
+	}
+	if !utf8.ValidString(full) {
+		return errNotUTF8
 	}
 	if method == http.MethodGet || method == http.MethodHead || s.keepsDots || !strings.Contains(full, ".") {
 		return nil

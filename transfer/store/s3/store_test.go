@@ -197,19 +197,6 @@ func TestNoContentTypeIsInvented(t *testing.T) {
 	}
 }
 
-func TestLinksAreKeptAsMetadata(t *testing.T) {
-	server := servers.StartVersityGW(t)
-	s := openAt(t, server, server.NewBucket(t), "", store.RoleDestination)
-	const target = "../ä b/%41"
-	if _, err := s.Put(t.Context(), "link", store.Body{}, store.PutOptions{Kind: store.KindSymlink, Target: target}); err != nil {
-		t.Fatal(err)
-	}
-	o, err := s.Stat(t.Context(), "link")
-	if err != nil || o.Kind != store.KindSymlink || o.Target != target || len(o.Meta.User) != 0 {
-		t.Errorf("stat = %+v, %v", o, err)
-	}
-}
-
 func TestCompleteThatFailsBehindA200(t *testing.T) {
 	s := openFake(t, "", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "<?xml version=\"1.0\"?>\n<Error><Code>InternalError</Code><Message>We encountered an internal error</Message></Error>")
