@@ -24,8 +24,10 @@ Exit codes: 0 done, 1 refused, 2 wrong usage or a wrong job file, 130 interrupte
 		Example: `  brigade ctl add photos.yaml
   brigade ctl status --watch
   brigade ctl pause photos`,
-		Args: argCount(0, 0),
+		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
 	f.register(cmd.PersistentFlags())
 	cmd.AddCommand(newCtlAdd(a, f), newCtlStatus(a, f), newCtlErrors(a, f), newCtlLook(a, f), newCtlSet(a, f), newCtlRetry(a, f),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -39,6 +40,9 @@ func newCtlStatus(a *app, f *clientFlags) *cobra.Command {
   brigade ctl status --watch`,
 		Args: argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if s.id != "" && (s.machines || s.jobs) {
+				return misuse(errors.New("flag --jobID shows one job, and does not go with --job or --machine"))
+			}
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				if !s.watch {
 					return a.status(ctx, cmd, c, s)
@@ -51,7 +55,6 @@ func newCtlStatus(a *app, f *clientFlags) *cobra.Command {
 	cmd.Flags().BoolVar(&s.machines, "machine", false, "show machines")
 	cmd.Flags().StringVar(&s.id, "jobID", "", "show one job in full")
 	cmd.Flags().BoolVar(&s.watch, "watch", false, "show it again every two seconds, until interrupted")
-	cmd.MarkFlagsMutuallyExclusive("jobID", "machine")
 	return cmd
 }
 

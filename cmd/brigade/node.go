@@ -18,8 +18,10 @@ func newNode(a *app) *cobra.Command {
 		Example: `  brigade node start
   brigade node drain
   brigade node leave`,
-		Args: argCount(0, 0),
+		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
 	cmd.AddCommand(newNodeStart(a),
 		newNodeVerb(a, "drain", "Give this machine's node no more work; what it has goes to others",
@@ -54,14 +56,8 @@ SIGTERM and SIGINT stop the node in order: it gives its work back and stays a me
 		Args: argCount(0, 0),
 	}
 	f.register(cmd.Flags())
-	var own []string
-	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
-		if flag.Name != "config" {
-			own = append(own, flag.Name)
-		}
-	})
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := a.fillFlags(cmd, own); err != nil {
+		if err := a.fillFlags(cmd, ownFlags(cmd)); err != nil {
 			return err
 		}
 		cfg, err := a.nodeConfigOf(cmd, f)
@@ -71,6 +67,16 @@ SIGTERM and SIGINT stop the node in order: it gives its work back and stays a me
 		return a.runNode(cmd.Context(), cfg)
 	}
 	return cmd
+}
+
+// ownFlags are the flags of node start that its configuration can have as well.
+func ownFlags(cmd *cobra.Command) (own []string) {
+	cmd.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) {
+		if flag.Name != "config" && flag.Name != "help" {
+			own = append(own, flag.Name)
+		}
+	})
+	return own
 }
 
 // newNodeVerb makes a command that asks the local node for something.

@@ -39,7 +39,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
 	}
-	return misuse(fmt.Errorf("unknown command %q%s; see brigade --help", args[0], hint))
+	return misuse(fmt.Errorf("unknown command %q%s; see %s --help", args[0], hint, cmd.CommandPath()))
 }
 
 // argCount bounds the number of arguments, as misuse.
