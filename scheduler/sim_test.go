@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -118,7 +119,7 @@ func (e *engine) copy(ctx context.Context, node string, job *transfer.Job, task 
 			a.Objects, a.Bytes = a.Objects+1, a.Bytes+10
 			ledger.Progress(c)
 			a.To = string(key(k + 1))
-		} else if stop != transfer.ErrStopped || a.Objects == 0 {
+		} else if !errors.Is(stop, transfer.ErrStopped) || a.Objects == 0 {
 			return stop
 		}
 		a.Done = k+1 == end && stop == nil

@@ -232,10 +232,10 @@ func (n *Node) compareLinkStats(ctx context.Context, job *Job, src, dst *store.O
 
 // sameLink compares two sides of which one is a link at least, both described with their metadata.
 func sameLink(src, dst *store.Object) bool {
-	switch {
-	case src.Kind == dst.Kind:
+	if src.Kind == dst.Kind {
 		return src.Target == dst.Target
-	case src.Kind == store.KindSymlink:
+	}
+	if src.Kind == store.KindSymlink {
 		return keepsLink(dst, src.Target)
 	}
 	return keepsLink(src, dst.Target)

@@ -163,8 +163,7 @@ func (s *scanRun) cut(ctx context.Context, stretch []look, dense bool) error {
 	}
 	for i := range stretch {
 		l := &stretch[i]
-		switch {
-		case l.src == nil:
+		if l.src == nil {
 			s.takeExtra(l.dst)
 			continue
 		}
