@@ -169,3 +169,12 @@ func convertMapping(name string, v value, entries []*ast.MappingValueNode) (valu
 	}
 	return v, nil
 }
+
+// FromJSON writes a JSON document as YAML, in the form that job files have.
+func FromJSON(doc []byte) ([]byte, error) {
+	text, err := yaml.JSONToYAML(doc)
+	if err != nil {
+		return nil, fmt.Errorf("write as YAML: %w", err)
+	}
+	return text, nil
+}

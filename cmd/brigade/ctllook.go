@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+
+	"github.com/bucketbrigade/brigade/conf"
 
 	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/transfer"
@@ -26,7 +27,7 @@ func newCtlLook(a *app, f *clientFlags) *cobra.Command {
 				if wantsJSON(cmd) {
 					return a.encode(spec)
 				}
-				text, err := yaml.JSONToYAML(spec)
+				text, err := conf.FromJSON(spec)
 				if err != nil {
 					return fmt.Errorf("show job as YAML: %w", err)
 				}
