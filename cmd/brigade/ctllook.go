@@ -6,9 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bucketbrigade/brigade/conf"
-
 	"github.com/bucketbrigade/brigade/api"
+	"github.com/bucketbrigade/brigade/conf"
 	"github.com/bucketbrigade/brigade/transfer"
 )
 
