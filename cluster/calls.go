@@ -134,8 +134,12 @@ type freshRetry struct{ *http.Transport }
 // RoundTrip implements http.RoundTripper.
 func (t *freshRetry) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.Transport.RoundTrip(req)
-	if err == nil || req.Context().Err() != nil || !repeatable(req) {
+	if err == nil || req.Context().Err() != nil {
 		return resp, err
+	}
+	t.CloseIdleConnections() // the others will be dead as well
+	if !repeatable(req) {
+		return nil, err
 	}
 	again := req.Clone(req.Context())
 	if req.GetBody != nil {
@@ -145,7 +149,6 @@ func (t *freshRetry) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		again.Body = body
 	}
-	t.CloseIdleConnections()
 	return t.Transport.RoundTrip(again)
 }
 

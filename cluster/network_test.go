@@ -131,15 +131,6 @@ func (l *logBuffer) String() string {
 	return l.buf.String()
 }
 
-func makeKey(t testing.TB) Key {
-	t.Helper()
-	k, err := NewKeyFile(filepath.Join(t.TempDir(), "key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
-
 func newTestCluster(t *testing.T) *testCluster {
 	t.Helper()
 	return &testCluster{t: t, wires: newWires(), key: makeKey(t)}
