@@ -28,6 +28,8 @@ type bootstrap struct {
 	list   []string // pledged to
 	until  time.Time
 	silent time.Time // until when a pledge of the life before may hold
+
+	said string // what this node last said that it waits for
 }
 
 type pledgeRequest struct {
@@ -135,9 +137,46 @@ func (b *bootstrap) run(ctx context.Context, n *Node) {
 	}
 }
 
+// founds tells whether a node so configured may make a cluster.
+func (c *Network) founds() bool {
+	return c.Expect > 0 && !c.WorkerOnly && (c.Expect > 1 || len(c.Join) == 0)
+}
+
+// say tells the operator what a node without a cluster waits for, whenever that changes.
+func (b *bootstrap) say(c Network, members []Member) {
+	seen, others, cluster := 0, 0, false
+	for _, m := range members {
+		switch {
+		case !m.Alive:
+		case m.HasState || m.Cluster != "":
+			cluster = true
+		case m.Expect == c.Expect && !m.WorkerOnly:
+			seen++
+		case m.Expect > 1:
+			others++
+		}
+	}
+	var text string
+	switch {
+	case cluster:
+		text = "waiting for the leader to add this node"
+	case !c.founds():
+		text = "waiting for a cluster at the addresses to join: this node is not to make one"
+	case others > 0:
+		text = fmt.Sprintf("waiting: %d nodes expect another number of nodes than this one, %d", others, c.Expect)
+	default:
+		text = fmt.Sprintf("waiting for nodes to make a cluster with: %d of %d are here", seen, c.Expect)
+	}
+	if alone := c.Expect == 1 && len(c.Join) == 0; text != b.said && !alone {
+		b.said = text
+		b.net.log.Info(text)
+	}
+}
+
 func (b *bootstrap) try(ctx context.Context, n *Node) error {
 	c := b.net.conf
-	if c.Expect == 0 || c.WorkerOnly || c.Expect == 1 && len(c.Join) > 0 {
+	b.say(c, b.net.table.all())
+	if !c.founds() {
 		return nil // a leader adds this node, or nobody does
 	}
 	list := founders(b.net.table.all(), b.net.nodeID, c.Expect)

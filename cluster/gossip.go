@@ -49,7 +49,7 @@ type gossipConfig struct {
 	keys      [][]byte
 	bind      string // IP
 	port      int    // 0 picks one
-	advertise string // host, or "" for the address bound to
+	advertise func(context.Context) (string, error)
 	probe     time.Duration
 	dial      Dialer
 	drop      func(address string) bool
@@ -75,7 +75,7 @@ func startGossip(ctx context.Context, c gossipConfig, m meta, logger *slog.Logge
 
 // create makes the memberlist; the caller holds the lock.
 func (g *gossip) create(ctx context.Context) error {
-	at, err := advertised(ctx, g.conf.bind, g.conf.advertise)
+	at, err := g.conf.advertise(ctx)
 	if err != nil {
 		return fmt.Errorf("start gossip: %w", err)
 	}
@@ -116,7 +116,7 @@ func (g *gossip) create(ctx context.Context) error {
 func (g *gossip) refresh(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	at, err := advertised(ctx, g.conf.bind, g.conf.advertise)
+	at, err := g.conf.advertise(ctx)
 	if err != nil || g.left || at == g.at && g.list != nil {
 		return err
 	}

@@ -51,6 +51,8 @@ type Network struct {
 	// to be lost; nil loses none. Both are for tests of faults.
 	Dial Dialer
 	Drop func(address string) bool
+
+	address func(context.Context) (string, error) // in place of the machine's, for tests
 }
 
 // Timing holds the times that a cluster lives by; 0 means the default.
@@ -90,6 +92,8 @@ type network struct {
 	dialer *dialer
 	calls  *calls
 	gossip *gossip
+
+	address func(context.Context) (string, error) // IP that others reach this node at
 
 	flags   flags
 	life    context.Context
@@ -152,6 +156,10 @@ func openNetwork(c Network, nodeID string, log *slog.Logger) (*network, error) {
 		return nil, err
 	}
 	n := &network{conf: c, nodeID: nodeID, log: log, table: newTable()}
+	n.address = func(ctx context.Context) (string, error) { return advertised(ctx, c.Bind, c.Advertise) }
+	if c.address != nil {
+		n.address = c.address
+	}
 	n.life, n.stop = context.WithCancel(context.Background())
 	if n.origin, err = openOrigin(filepath.Join(c.Dir, "cluster.json")); err != nil {
 		return nil, err
@@ -181,7 +189,7 @@ func (n *network) start(ctx context.Context, hasState bool) error {
 	}
 	n.origin.hasState(hasState)
 	n.gossip, err = startGossip(ctx, gossipConfig{
-		nodeID: n.nodeID, label: n.conf.Label, keys: keys, bind: n.conf.Bind, port: n.conf.GossipPort, advertise: n.conf.Advertise,
+		nodeID: n.nodeID, label: n.conf.Label, keys: keys, bind: n.conf.Bind, port: n.conf.GossipPort, advertise: n.address,
 		probe: n.conf.Timing.Probe, dial: n.conf.Dial, drop: n.conf.Drop, accept: n.accept,
 		newStart: func() (uint64, error) { return countStart(filepath.Join(n.conf.Dir, "starts")) },
 	}, first, n.log)
@@ -224,7 +232,7 @@ func (n *network) peerAddress(nodeID string) (string, bool) {
 	return m.Peer, ok && m.Peer != ""
 }
 
-// peerAdvertised is this node's own address.
+// peerAdvertised is this node's own address. A host name stays one, for the others to look up when they dial.
 func (n *network) peerAdvertised(ctx context.Context) (string, error) {
 	_, port, err := net.SplitHostPort(n.mux.listener.Addr().String())
 	if err != nil {
@@ -233,7 +241,7 @@ func (n *network) peerAdvertised(ctx context.Context) (string, error) {
 	if n.conf.Advertise != "" {
 		return net.JoinHostPort(n.conf.Advertise, port), nil
 	}
-	host, err := advertised(ctx, n.conf.Bind, "")
+	host, err := n.address(ctx)
 	if err != nil {
 		return "", err
 	}
