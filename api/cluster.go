@@ -31,8 +31,8 @@ type Self struct {
 	Freshness
 }
 
-func (s *Server) listMachines(context.Context, *call) (*reply, error) {
-	d := &Machines{Leader: s.cfg.Members.Leader(), Nodes: s.cfg.Members.Machines()}
+func (s *Server) listMachines(ctx context.Context, _ *call) (*reply, error) {
+	d := &Machines{Leader: s.cfg.Members.Leader(), Nodes: s.cfg.Members.Machines(ctx)}
 	s.cfg.State.Read(func(state *fsm.State) {
 		for i := range d.Nodes {
 			n := &d.Nodes[i]
@@ -56,7 +56,7 @@ func (s *Server) drain(on bool) func(context.Context, *call) (*reply, error) {
 	return func(ctx context.Context, in *call) (*reply, error) {
 		id := in.PathValue("id")
 		known := false
-		for _, n := range s.cfg.Members.Machines() {
+		for _, n := range s.cfg.Members.Machines(ctx) {
 			known = known || n.ID == id
 		}
 		if !known {

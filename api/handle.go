@@ -148,7 +148,9 @@ func (s *Server) tryWrite(ctx context.Context, in *call, rt route) (*reply, *htt
 // forward sends a request to the leader. The response lives as long as ctx does.
 func (s *Server) forward(ctx context.Context, in *call) (*http.Response, error) {
 	r := in.Clone(ctx)
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(in.body)), int64(len(in.body))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(in.body)), nil }
+	r.Body, _ = r.GetBody() // never fails
+	r.ContentLength = int64(len(in.body))
 	r.RequestURI = ""
 	r.Header.Set(ForwardedHeader, s.cfg.Node)
 	r.Header.Del("Authorization") // this node's token is of no use there

@@ -163,7 +163,7 @@ func (m members) Leader() string {
 	return m.b.leader
 }
 
-func (m members) Machines() []Machine {
+func (m members) Machines(context.Context) []Machine {
 	return []Machine{{ID: benchNode, State: Alive, Role: "leader", Slots: 8}, {ID: "node-2", State: Dead, Role: "voter"}}
 }
 

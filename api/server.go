@@ -41,8 +41,8 @@ type Jobs interface {
 type Members interface {
 	// Leader is the ID of the leading node, "" where none is known.
 	Leader() string
-	// Machines describes all nodes.
-	Machines() []Machine
+	// Machines describes all nodes; how busy they are is added from the state.
+	Machines(ctx context.Context) []Machine
 }
 
 // Forwarder sends a request to the API of the leader, over a connection that both sides trust.

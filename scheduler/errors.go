@@ -58,6 +58,9 @@ func errorCodes() []errorCode {
 	}
 }
 
+// Refusal is the wire form of an error that a call of a leader ended with; its Err has the same sentinel.
+func Refusal(err error) CommandResult { return resultOf(0, err) }
+
 // resultOf makes the wire form of an outcome.
 func resultOf(index uint64, err error) CommandResult {
 	if err == nil {

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -182,30 +183,9 @@ func (e *engine) discard(paths jobPaths) error {
 // sweepSpool removes the segments that nothing refers to any more: those of earlier passes, and those whose command never
 // came. No task runs yet, so that no segment is on its way into the state.
 func sweepSpool(ctx context.Context, machine *fsm.Machine, spool *cluster.Spool) error {
-	used := map[[32]byte]bool{}
-	var lists []fsm.Segment
-	machine.Read(func(s *fsm.State) {
-		for _, job := range s.Jobs() {
-			lists = append(lists, job.Audit...)
-			lists = append(lists, job.Failed...)
-			for t := range s.TasksOf(job.ID) {
-				if t.Segment != nil {
-					lists = append(lists, *t.Segment)
-				}
-			}
-			for _, l := range job.LostRanges {
-				if l.Task.Segment != nil {
-					lists = append(lists, *l.Task.Segment)
-				}
-			}
-		}
-	})
-	for _, s := range lists {
-		used[[32]byte(s.Name)] = true
-	}
-	err := segmentsOf(ctx, spool, lists, func(name [32]byte) error { used[name] = true; return nil })
+	used, err := usedSegments(ctx, machine, spool)
 	if err != nil {
-		return fmt.Errorf("sweep spool: %w", err)
+		return err
 	}
 	for entry, err := range spool.List(ctx) {
 		if err != nil {
@@ -219,6 +199,21 @@ func sweepSpool(ctx context.Context, machine *fsm.Machine, spool *cluster.Spool)
 		}
 	}
 	return nil
+}
+
+// usedSegments are the names of all segments that the state refers to, those that manifests name included.
+func usedSegments(ctx context.Context, machine *fsm.Machine, spool transfer.Spool) (map[[32]byte]bool, error) {
+	var list []fsm.Segment
+	machine.Read(func(s *fsm.State) { list = slices.Collect(s.Segments()) })
+	used := map[[32]byte]bool{}
+	for _, s := range list {
+		used[[32]byte(s.Name)] = true
+	}
+	err := segmentsOf(ctx, spool, list, func(name [32]byte) error { used[name] = true; return nil })
+	if err != nil {
+		return nil, fmt.Errorf("find segments in use: %w", err)
+	}
+	return used, nil
 }
 
 // job returns the job as the state has it, nil if there is none.

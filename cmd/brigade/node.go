@@ -60,7 +60,7 @@ SIGTERM and SIGINT stop the node in order: it gives its work back and stays a me
 		if err := a.fillFlags(cmd, ownFlags(cmd)); err != nil {
 			return err
 		}
-		cfg, err := a.nodeConfigOf(cmd, f)
+		cfg, err := a.nodeConfigOf(f)
 		if err != nil {
 			return err
 		}

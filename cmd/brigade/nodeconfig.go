@@ -15,14 +15,15 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bucketbrigade/brigade/cluster"
 	"github.com/bucketbrigade/brigade/conf"
 )
 
 // Ports of a node, unless others are given.
 const (
 	defaultHTTPPort   = 7460
-	defaultPeerPort   = 7461
-	defaultGossipPort = 7462
+	defaultPeerPort   = cluster.DefaultPeerPort
+	defaultGossipPort = cluster.DefaultGossipPort
 )
 
 // nodeFlags are the flags of node start, which are keys of its configuration and variables as well.
@@ -44,7 +45,7 @@ type nodeConfig struct {
 	peerPort        int
 	gossipPort      int
 	keyFile         string // "" where the node stays alone on loopback
-	bootstrapExpect int    // 0 where it joins others
+	bootstrapExpect int
 	concurrency     int
 	memory          int64
 	logLevel        slog.Level
@@ -107,7 +108,7 @@ func (a *app) fillFlags(cmd *cobra.Command, own []string) error {
 }
 
 // nodeConfigOf checks the flags and fills in what follows from others.
-func (a *app) nodeConfigOf(cmd *cobra.Command, f *nodeFlags) (nodeConfig, error) {
+func (a *app) nodeConfigOf(f *nodeFlags) (nodeConfig, error) {
 	c := nodeConfig{
 		bind: f.bind, advertise: f.advertise, http: f.http, peerPort: f.peerPort, gossipPort: f.gossipPort, keyFile: f.keyFile,
 		bootstrapExpect: f.bootstrapExpect, concurrency: f.concurrency,
@@ -136,7 +137,7 @@ func (a *app) nodeConfigOf(cmd *cobra.Command, f *nodeFlags) (nodeConfig, error)
 	if c.join, err = joinAddresses(f.join, f.gossipPort); err != nil {
 		return nodeConfig{}, misuse(fmt.Errorf("flag --join: %w", err))
 	}
-	if err := c.checkBootstrap(cmd.Flag("bootstrap-expect").Changed); err != nil {
+	if err := c.checkBootstrap(); err != nil {
 		return nodeConfig{}, misuse(err)
 	}
 	if err := c.checkAddresses(); err != nil {
@@ -145,13 +146,18 @@ func (a *app) nodeConfigOf(cmd *cobra.Command, f *nodeFlags) (nodeConfig, error)
 	return c, nil
 }
 
-// checkBootstrap says how many nodes a new cluster starts with: alone only where there is nothing to join.
-func (c *nodeConfig) checkBootstrap(given bool) error {
-	if c.bootstrapExpect < 0 || c.bootstrapExpect > 99 || given && c.bootstrapExpect == 0 {
-		return fmt.Errorf("flag --bootstrap-expect: %d is out of range; allowed: 1 to 99", c.bootstrapExpect)
+// checkBootstrap keeps clusters of several to those that have a key.
+func (c *nodeConfig) checkBootstrap() error {
+	if c.bootstrapExpect < 1 || c.bootstrapExpect > cluster.MaxServers {
+		return fmt.Errorf("flag --bootstrap-expect: %d is out of range; allowed: 1 to %d", c.bootstrapExpect, cluster.MaxServers)
 	}
-	if len(c.join) > 0 && c.bootstrapExpect == 1 {
-		c.bootstrapExpect = 0 // it joins a cluster, and never makes one beside it
+	if c.keyFile != "" {
+		return nil
+	}
+	for flag, given := range map[string]bool{"join": len(c.join) > 0, "bootstrap-expect": c.bootstrapExpect > 1} {
+		if given {
+			return fmt.Errorf("flag --%s: a cluster of several nodes needs --cluster-key-file (see brigade keygen)", flag)
+		}
 	}
 	return nil
 }
@@ -175,17 +181,8 @@ func (c *nodeConfig) checkAddresses() error {
 	if net.ParseIP(c.bind) == nil {
 		return fmt.Errorf("flag --bind: %q is not an IP address", c.bind)
 	}
-	if c.keyFile != "" {
-		return nil
-	}
-	if !isLoopback(c.bind) {
+	if c.keyFile == "" && !isLoopback(c.bind) {
 		return fmt.Errorf("flag --bind: %s is not on loopback, and that needs --cluster-key-file (see brigade keygen)", c.bind)
-	}
-	for _, address := range c.join {
-		host, _, _ := net.SplitHostPort(address) // it was made by JoinHostPort
-		if !isLoopback(host) {
-			return fmt.Errorf("flag --join: %s is not on loopback, and that needs --cluster-key-file (see brigade keygen)", host)
-		}
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ func (c *crew) run(ctx context.Context) error {
 		return err
 	}
 	for c.await(ctx, false) {
+		c.announce(false)
 		if err := c.shift(ctx); err != nil {
 			return err
 		}
@@ -49,6 +50,7 @@ func (c *crew) shift(ctx context.Context) error {
 	watcher.Go(func() {
 		if c.await(over, true) {
 			n.logger.Info("the node drains: work is given back")
+			c.announce(true)
 		}
 		patience, done := context.WithTimeout(over, stopPatience)
 		defer done()
@@ -58,6 +60,16 @@ func (c *crew) shift(ctx context.Context) error {
 	cancel()
 	watcher.Wait()
 	return err
+}
+
+// announce tells the other nodes whether this one drains. If it fails, the state still says so.
+func (c *crew) announce(draining bool) {
+	if c.node.place.draining == nil {
+		return
+	}
+	if err := c.node.place.draining(draining); err != nil {
+		c.node.logger.Warn("the other nodes are not told whether this one drains", "error", err)
+	}
 }
 
 // await waits until the node drains, or until it does not. It returns false when ctx ends or the node stops.

@@ -20,12 +20,22 @@ type place struct {
 	spool     transfer.Spool
 	syncer    scheduler.Syncer // whoever leads
 	members   api.Members
-	forwarder api.Forwarder      // nil: there are no others
-	serve     func(http.Handler) // takes requests that others pass on; nil: there are no others
-	// prepare comes before the first task.
-	prepare  func(ctx context.Context) error
-	leave    func(ctx context.Context) error
-	shutdown func(ctx context.Context) error
+	forwarder api.Forwarder                   // nil: there are no others
+	serve     func(http.Handler)              // takes requests that others pass on; nil: there are no others
+	prepare   func(ctx context.Context) error // comes before the first task
+	tend      func(ctx context.Context)       // runs beside all else; nil: nothing does
+	draining  func(on bool) error             // tells the others; nil: there are none
+	mayLeave  func() error                    // refuses what would be the end of the cluster
+	leave     func(ctx context.Context) error
+	shutdown  func(ctx context.Context) error
+}
+
+// takePlace makes the node one of several where it has a key that others can know it by, else a cluster of one.
+func (n *node) takePlace(ctx context.Context) (*place, error) {
+	if n.cfg.keyFile == "" {
+		return n.alone(ctx)
+	}
+	return n.among(ctx)
 }
 
 // alone makes the node a cluster of one.
@@ -49,7 +59,7 @@ func (n *node) alone(ctx context.Context) (*place, error) {
 			}
 			return sweepSpool(ctx, n.machine, spool)
 		},
-		leave:    func(context.Context) error { return errOnlyMember },
+		mayLeave: errOnlyMember,
 		shutdown: member.Shutdown,
 	}, nil
 }
@@ -69,7 +79,7 @@ func (m soleMember) Leader() string {
 }
 
 // Machines describes this node.
-func (m soleMember) Machines() []api.Machine {
+func (m soleMember) Machines(context.Context) []api.Machine {
 	self := m.node.self()
 	if m.member.IsLeader() {
 		self.Role = roleLeader
@@ -79,8 +89,9 @@ func (m soleMember) Machines() []api.Machine {
 
 // The roles of a machine.
 const (
-	roleLeader = "leader"
-	roleVoter  = "voter"
+	roleLeader   = "leader"
+	roleVoter    = "voter"
+	roleNonvoter = "nonvoter"
 )
 
 // self is what this node knows of itself.
@@ -88,6 +99,14 @@ func (n *node) self() api.Machine {
 	return api.Machine{
 		ID: n.dir.NodeID, Address: n.address, State: api.Alive, Role: roleVoter, Slots: taskSlots,
 		BytesPerSecond: n.pace.bytesPerSecond(), Version: versionOf(),
+	}
+}
+
+// errOnlyMember is a leave that would be the end of the cluster.
+func errOnlyMember() error {
+	return &api.Problem{
+		Type: "urn:brigade:problem:" + api.CodeConflict, Title: "the only node cannot leave", Status: http.StatusConflict,
+		Detail: "this is the only node of its cluster, and cannot leave; brigade node stop stops it",
 	}
 }
 

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,11 +23,6 @@ const (
 	startPatience = time.Minute
 )
 
-var errOnlyMember = &api.Problem{
-	Type: "urn:brigade:problem:" + api.CodeConflict, Title: "the only node cannot leave", Status: http.StatusConflict,
-	Detail: "this is the only node of its cluster, and cannot leave; brigade node stop stops it",
-}
-
 // node is one running node.
 type node struct {
 	app     *app
@@ -47,8 +40,11 @@ type node struct {
 	server  *http.Server
 	address string // of the API
 
+	life    context.Context // ends in close
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+	leaving sync.Once
+	left    chan struct{} // closed when the attempt to leave is over
 	stop    chan struct{} // room for one: the API asked for a stop
 	failed  chan error    // room for one: what ends the node
 }
@@ -61,7 +57,7 @@ func (a *app) runNode(parent context.Context, cfg nodeConfig) (err error) {
 	level.Set(cfg.logLevel)
 	n := &node{
 		app: a, cfg: cfg, level: level, logger: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
-		machine: fsm.NewMachine(), stop: make(chan struct{}, 1), failed: make(chan error, 1), cancel: func() {},
+		machine: fsm.NewMachine(), stop: make(chan struct{}, 1), failed: make(chan error, 1), left: make(chan struct{}), cancel: func() {},
 	}
 	listener, err := net.Listen("tcp", cfg.http)
 	if err != nil {
@@ -102,7 +98,7 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 		return err
 	}
 	n.pace = &pace{}
-	if n.place, err = n.alone(ctx); err != nil {
+	if n.place, err = n.takePlace(ctx); err != nil {
 		return err
 	}
 	n.mover = transfer.NewNode(n.dir.NodeID, n.place.spool, n.logger, n.cfg.concurrency, n.cfg.memory)
@@ -128,11 +124,14 @@ func (n *node) newLeader(log scheduler.Log, spool transfer.Spool) *scheduler.Lea
 // work runs leader, worker and what follows the state, until close.
 func (n *node) work(ctx context.Context) {
 	ctx, n.cancel = context.WithCancel(ctx)
+	n.life = ctx
 	n.running.Go(func() { n.fail(n.leader.Run(ctx)) })
 	n.running.Go(func() { n.fail(n.crew.run(ctx)) })
 	n.running.Go(func() { n.pace.run(ctx) })
 	n.running.Go(func() { n.followLevel(ctx) })
-	n.running.Go(func() { n.nameCluster(ctx) })
+	if n.place.tend != nil {
+		n.running.Go(func() { n.place.tend(ctx) })
+	}
 }
 
 // serve answers requests, until close.
@@ -208,13 +207,36 @@ func (n *node) Stop() {
 	}
 }
 
-// Leave implements api.Control.
+// Leave implements api.Control: work is given back first. A leave takes as long as the others need to do without this node;
+// when ctx ends, it goes on.
 func (n *node) Leave(ctx context.Context) error {
-	if err := n.place.leave(ctx); err != nil {
+	if err := n.place.mayLeave(); err != nil {
 		return err
 	}
-	n.Stop()
+	n.leaving.Do(func() {
+		n.running.Go(func() {
+			defer close(n.left)
+			n.leave()
+		})
+	})
+	select {
+	case <-n.left:
+	case <-ctx.Done():
+	}
 	return nil
+}
+
+// leave takes the node out of the cluster, then stops it.
+func (n *node) leave() {
+	stop, cancel := context.WithTimeout(n.life, stopPatience)
+	n.crew.stop(stop)
+	cancel()
+	if err := n.place.leave(n.life); err != nil {
+		n.fail(fmt.Errorf("leave the cluster: %w", err))
+		return
+	}
+	n.logger.Info("the node has left the cluster")
+	n.Stop()
 }
 
 // followLevel keeps the log at the level that the cluster is set to, else at this node's own.
@@ -233,23 +255,5 @@ func (n *node) followLevel(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// nameCluster gives a new cluster its ID, on the node that leads it first.
-func (n *node) nameCluster(ctx context.Context) {
-	if n.leader.Ready(ctx) != nil {
-		return // the node stops
-	}
-	named := false
-	n.machine.Read(func(s *fsm.State) { named = s.ClusterID() != "" })
-	if named {
-		return
-	}
-	var id [16]byte
-	rand.Read(id[:]) // never fails, says its documentation
-	result, err := n.leader.Propose(ctx, fsm.SetClusterID{ID: hex.EncodeToString(id[:])})
-	if err = errors.Join(err, result.Err); err != nil && !errors.Is(err, fsm.ErrOtherID) && ctx.Err() == nil {
-		n.logger.Warn("cluster not named, the next leader will", "error", err)
 	}
 }

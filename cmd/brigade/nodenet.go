@@ -1,0 +1,280 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/bucketbrigade/brigade/api"
+	"github.com/bucketbrigade/brigade/cluster"
+	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/scheduler"
+)
+
+// Paths of the calls between nodes, besides the API's.
+const (
+	syncPath = "/sync"
+	selfPath = "/self"
+)
+
+const (
+	selfPatience  = time.Second      // for what a node says of itself
+	sweepEvery    = 10 * time.Minute // between looks for segments that nothing refers to
+	segmentMinAge = time.Hour        // of a segment that is removed; its command comes within minutes
+	maxSync       = 8 << 20          // bytes of one call
+)
+
+// among makes the node one of several.
+func (n *node) among(ctx context.Context) (*place, error) {
+	key, err := cluster.ReadKeyFile(n.cfg.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	local, err := cluster.OpenSpool(n.dir.Spool())
+	if err != nil {
+		return nil, err
+	}
+	namer := &clusterNamer{machine: n.machine, ready: make(chan struct{})}
+	member, err := cluster.Start(ctx, cluster.Config{
+		Dir: n.dir.Raft(), NodeID: n.dir.NodeID, Machine: n.machine, Logger: n.logger, OnStuck: n.fail,
+		Network: &cluster.Network{
+			Keys: []cluster.Key{key}, Dir: n.dir.Path, Bind: n.cfg.bind, Advertise: n.cfg.advertise,
+			PeerPort: n.cfg.peerPort, GossipPort: n.cfg.gossipPort, Join: n.cfg.join, Expect: n.cfg.bootstrapExpect,
+			API: n.address, Version: versionOf(), ClusterID: namer.id, Found: namer.found,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the cluster: %w", err)
+	}
+	namer.started(member)
+	spool := member.ShareSpool(local)
+	n.leader = n.newLeader(member, spool)
+	m := &manyMembers{node: n, member: member, log: n.logger}
+	member.Handle("POST "+syncPath, http.HandlerFunc(m.serveSync))
+	member.Handle("POST "+selfPath, http.HandlerFunc(m.serveSelf))
+	n.logger.Info("cluster ports open", "peer", member.PeerAddr().String(), "gossip", member.GossipAddr(), "join", n.cfg.join)
+	return &place{
+		log: member, spool: spool, syncer: m, members: m, forwarder: m,
+		serve:    func(h http.Handler) { member.Handle("/v1/", h) },
+		prepare:  func(context.Context) error { return nil },
+		tend:     func(ctx context.Context) { n.sweepShared(ctx, member, spool) },
+		draining: member.SetDraining,
+		mayLeave: m.mayLeave, leave: member.Leave, shutdown: member.Shutdown,
+	}, nil
+}
+
+// clusterNamer reads the cluster's ID from the state, and puts it there.
+type clusterNamer struct {
+	machine *fsm.Machine
+	member  *cluster.Node
+	ready   chan struct{} // closed when member is set
+}
+
+func (c *clusterNamer) started(member *cluster.Node) {
+	c.member = member
+	close(c.ready)
+}
+
+func (c *clusterNamer) id() (id string) {
+	c.machine.Read(func(s *fsm.State) { id = s.ClusterID() })
+	return id
+}
+
+// found commits the ID.
+func (c *clusterNamer) found(ctx context.Context, id string) error {
+	select {
+	case <-c.ready:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	entry, err := fsm.Encode(fsm.SetClusterID{ID: id})
+	if err != nil {
+		return err
+	}
+	answer, err := c.member.Apply(ctx, entry)
+	if err != nil {
+		return err
+	}
+	result, ok := answer.(fsm.Result)
+	if !ok {
+		return fmt.Errorf("name the cluster: the state machine answered a %T", answer)
+	}
+	return result.Err
+}
+
+// manyMembers are this node and the others, as gossip and raft tell of them.
+type manyMembers struct {
+	node   *node
+	member *cluster.Node
+	log    *slog.Logger
+}
+
+// Leader implements api.Members.
+func (m *manyMembers) Leader() string { return m.member.LeaderID() }
+
+// Machines implements api.Members. What only a node itself knows it is asked for; one that does not answer in time is
+// shown without.
+func (m *manyMembers) Machines(ctx context.Context) []api.Machine {
+	roles := m.roles()
+	members := m.member.Members()
+	machines := make([]api.Machine, len(members))
+	var asking sync.WaitGroup
+	for i, member := range members {
+		machines[i] = api.Machine{ID: member.ID, Address: member.Peer, State: stateOf(member), Role: roles(member.ID), Version: member.Version}
+		if member.Alive {
+			asking.Go(func() { m.ask(ctx, &machines[i]) })
+		}
+	}
+	asking.Wait()
+	return machines
+}
+
+// roles tells the role of a node.
+func (m *manyMembers) roles() func(id string) string {
+	leader, voters := m.member.LeaderID(), map[string]bool{}
+	if servers, err := m.member.Servers(); err == nil { // else nobody is known to vote
+		for _, s := range servers {
+			voters[s.ID] = s.Voter
+		}
+	}
+	return func(id string) string {
+		switch {
+		case id == leader:
+			return roleLeader
+		case voters[id]:
+			return roleVoter
+		}
+		return roleNonvoter
+	}
+}
+
+func stateOf(m cluster.Member) string {
+	switch {
+	case m.Leaving:
+		return api.Left
+	case !m.Alive:
+		return api.Dead
+	}
+	return api.Alive
+}
+
+// ask adds what a node says of itself.
+func (m *manyMembers) ask(ctx context.Context, machine *api.Machine) {
+	self := m.node.self()
+	if machine.ID != self.ID {
+		ctx, cancel := context.WithTimeout(ctx, selfPatience)
+		defer cancel()
+		if err := m.member.Call(ctx, machine.ID, selfPath, struct{}{}, &self); err != nil {
+			m.log.Debug("node does not say how it is", "node", machine.ID, "error", err)
+			return
+		}
+	}
+	machine.Slots, machine.BytesPerSecond = self.Slots, self.BytesPerSecond
+}
+
+func (m *manyMembers) serveSelf(w http.ResponseWriter, _ *http.Request) { m.answer(w, m.node.self()) }
+
+func (m *manyMembers) answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		m.log.Debug("answer to a node not sent", "error", err)
+	}
+}
+
+// mayLeave refuses where no other node is alive.
+func (m *manyMembers) mayLeave() error {
+	for _, member := range m.member.Members() {
+		if member.Alive && !member.Self && !member.Leaving {
+			return nil
+		}
+	}
+	return errOnlyMember()
+}
+
+// Forward implements api.Forwarder.
+func (m *manyMembers) Forward(r *http.Request) (*http.Response, error) {
+	leader := m.member.LeaderID()
+	if leader == "" {
+		return nil, api.ErrNoLeader
+	}
+	r.URL.Scheme, r.URL.Host, r.Host = "http", leader, leader
+	return m.member.PeerClient(leader).Do(r)
+}
+
+// syncAnswer is the answer to a worker's call: a response, or why there is none.
+type syncAnswer struct {
+	Response *scheduler.SyncResponse  `json:"response,omitempty"`
+	Refusal  *scheduler.CommandResult `json:"refusal,omitempty"`
+}
+
+// Sync implements scheduler.Syncer: it calls whoever leads now.
+func (m *manyMembers) Sync(ctx context.Context, req scheduler.SyncRequest) (scheduler.SyncResponse, error) {
+	leader := m.member.LeaderID()
+	switch leader {
+	case "":
+		return scheduler.SyncResponse{}, fmt.Errorf("%w: none is known", scheduler.ErrNotLeader)
+	case m.node.dir.NodeID:
+		return m.node.leader.Sync(ctx, req)
+	}
+	var a syncAnswer
+	if err := m.member.Call(ctx, leader, syncPath, req, &a); err != nil {
+		return scheduler.SyncResponse{}, fmt.Errorf("call the leader: %w", err)
+	}
+	switch {
+	case a.Refusal != nil:
+		return scheduler.SyncResponse{}, a.Refusal.Err()
+	case a.Response == nil:
+		return scheduler.SyncResponse{}, errors.New("call the leader: it answered nothing")
+	}
+	return *a.Response, nil
+}
+
+// serveSync answers the workers of other nodes.
+func (m *manyMembers) serveSync(w http.ResponseWriter, r *http.Request) {
+	var req scheduler.SyncRequest
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSync)).Decode(&req)
+	if err == nil && req.Node != cluster.Caller(r.Context()) {
+		err = errors.New("a node speaks for itself only")
+	}
+	if err != nil {
+		refusal := scheduler.Refusal(fmt.Errorf("%w: %w", scheduler.ErrRefused, err))
+		m.answer(w, syncAnswer{Refusal: &refusal})
+		return
+	}
+	resp, err := m.node.leader.Sync(r.Context(), req)
+	if err != nil {
+		refusal := scheduler.Refusal(err)
+		m.answer(w, syncAnswer{Refusal: &refusal})
+		return
+	}
+	m.answer(w, syncAnswer{Response: &resp})
+}
+
+// sweepShared removes segments that nothing refers to. A node without a leader may not know what is in use.
+func (n *node) sweepShared(ctx context.Context, member *cluster.Node, spool *cluster.SharedSpool) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if member.LeaderID() == "" {
+			continue
+		}
+		before := time.Now().Add(-segmentMinAge)
+		used, err := usedSegments(ctx, n.machine, spool)
+		if err == nil {
+			_, err = spool.Sweep(ctx, before, func(name [32]byte) bool { return used[name] })
+		}
+		if err != nil && ctx.Err() == nil {
+			n.logger.Warn("spool not swept", "error", err)
+		}
+	}
+}
