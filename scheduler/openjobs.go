@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/bucketbrigade/brigade/fsm"
@@ -84,7 +83,7 @@ func (o *openJobs) await(ctx context.Context, e *openJob) (*openJob, error) {
 	}
 	if err != nil {
 		o.release(e)
-		return nil, fmt.Errorf("open job: %w", err)
+		return nil, err // it says which side and what
 	}
 	return e, nil
 }

@@ -259,7 +259,7 @@ func ruleOfFailure(err error) rule {
 	case errors.As(err, &netOp) && netOp.Op == "proxyconnect":
 		return rule{store.Transient, "the proxy of HTTPS_PROXY or HTTP_PROXY does not answer"}
 	case errors.Is(err, errCredentials):
-		return rule{store.Auth, "no credentials found; give access_key and secret_key"}
+		return rule{store.Auth, "no credentials found; give access_key and secret_key in the job file, or BRIGADE_SRC_… and BRIGADE_DST_… variables"}
 	}
 	return rule{store.Transient, ""}
 }

@@ -11,7 +11,9 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -119,7 +121,10 @@ func pathStyle(opts options, endpoint string) bool {
 }
 
 func loadConfig(ctx context.Context, cfg store.Config, opts options) (aws.Config, error) {
-	load := []func(*config.LoadOptions) error{config.WithHTTPClient(newBuildable(cfg.Concurrency))}
+	load := []func(*config.LoadOptions) error{
+		config.WithHTTPClient(newBuildable(cfg.Concurrency)),
+		config.WithLogger(logging.Nop{}), // it would write to standard error; what matters comes back as an error
+	}
 	if opts.region != "" {
 		load = append(load, config.WithRegion(opts.region))
 	}
@@ -128,6 +133,10 @@ func loadConfig(ctx context.Context, cfg store.Config, opts options) (aws.Config
 	}
 	if opts.endpoint != "" {
 		load = append(load, config.WithBaseEndpoint(opts.endpoint))
+	}
+	if !isAWS(opts.endpoint) {
+		// Only Amazon takes an instance role's keys, and elsewhere there may be nobody to ask for them.
+		load = append(load, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}
 	if c := cfg.Credentials; c != (store.Credentials{}) {
 		load = append(load, config.WithCredentialsProvider(
