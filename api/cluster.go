@@ -36,6 +36,9 @@ func (s *Server) listMachines(ctx context.Context, _ *call) (*reply, error) {
 	s.cfg.State.Read(func(state *fsm.State) {
 		for i := range d.Nodes {
 			n := &d.Nodes[i]
+			if limit := state.Limit(MaxTasks); limit > 0 {
+				n.Slots = limit
+			}
 			n.Busy = 0
 			for range state.LeasedBy(n.ID) {
 				n.Busy++

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/bucketbrigade/brigade/fsm"
 )
 
 // Setting is one setting of the cluster.
@@ -36,8 +38,8 @@ type settingKind struct {
 
 // The names of settings.
 const (
-	MaxJobs  = "max-master-num"
-	MaxTasks = "max-worker-num"
+	MaxJobs  = fsm.SettingMaxJobs
+	MaxTasks = fsm.SettingMaxTasks
 	LogLevel = "log.level"
 )
 

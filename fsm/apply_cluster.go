@@ -3,8 +3,24 @@ package fsm
 import (
 	"encoding/hex"
 	"maps"
+	"strconv"
 	"strings"
 )
+
+// The settings that decide who gets what. Whoever sets them checks that they are whole numbers above zero.
+const (
+	SettingMaxJobs  = "max-master-num" // jobs that run at once
+	SettingMaxTasks = "max-worker-num" // tasks that run at once on a node
+)
+
+// Limit returns a setting that is a number, 0 where there is no limit.
+func (s *State) Limit(setting string) int {
+	n, err := strconv.Atoi(s.settings[setting])
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
 
 func (s *State) setSettings(c SetSettings) error {
 	if len(c.Settings) == 0 {

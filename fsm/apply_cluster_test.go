@@ -22,6 +22,12 @@ func TestSetSettings(t *testing.T) {
 	if got := b.m.state.Setting("mail.host"); got != "" {
 		t.Errorf("an unset setting is %q", got)
 	}
+	if got := b.m.state.Limit(SettingMaxTasks); got != 4 {
+		t.Errorf("limit %d", got)
+	}
+	if b.m.state.Limit(SettingMaxJobs)+b.m.state.Limit("log.level") != 0 {
+		t.Error("limits that nobody set")
+	}
 	for name, c := range map[string]SetSettings{
 		"nothing":        {},
 		"no name":        {map[string]string{"": "x"}},

@@ -104,7 +104,7 @@ func (r *reign) board() *board {
 		for _, s := range r.sessions {
 			n := r.nodeView(state, s, keys)
 			free += n.free
-			b.slots += s.slots
+			b.slots += setSlots(state, s.slots)
 			b.nodes = append(b.nodes, n)
 		}
 		slices.SortFunc(b.nodes, func(x, y nodeView) int { return cmp.Compare(x.id, y.id) })
@@ -130,8 +130,25 @@ func (r *reign) nodeView(state *fsm.State, s *session, keys map[string]JobKey) n
 	for range state.LeasedBy(s.node) {
 		held++
 	}
-	n.free = max(0, min(s.want, s.slots)-held)
+	n.free = max(0, slotsOf(state, s)-held)
 	return n
+}
+
+// slotsOf is the number of tasks that a node may hold. A node that wants none gets none.
+func slotsOf(state *fsm.State, s *session) int {
+	own := min(s.want, s.slots)
+	if own <= 0 {
+		return 0
+	}
+	return setSlots(state, own)
+}
+
+// setSlots is a node's own number of slots, unless the cluster is set to another.
+func setSlots(state *fsm.State, own int) int {
+	if limit := state.Limit(fsm.SettingMaxTasks); limit > 0 {
+		return min(limit, maxSlots)
+	}
+	return own
 }
 
 // jobView lists the tasks of a job that could be granted now: one more than there are free slots, to see whether any

@@ -1,8 +1,10 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bucketbrigade/brigade/fsm"
@@ -101,7 +103,8 @@ func (r *reign) jobCommands() (cmds []fsm.Command, jobs []string) {
 	now := r.cfg.Clock.Monotonic()
 	r.cfg.Machine.Read(func(state *fsm.State) {
 		active := map[JobKey]bool{}
-		for _, job := range state.Jobs() {
+		room := roomForJobs(state)
+		for _, job := range inTurn(state.Jobs()) {
 			key, ok := r.activeKey(job)
 			if !ok {
 				continue
@@ -111,13 +114,42 @@ func (r *reign) jobCommands() (cmds []fsm.Command, jobs []string) {
 			if until, rests := r.resting[job.ID]; rests && now < until {
 				continue
 			}
-			if cmd := r.jobCommand(job, key); cmd != nil {
+			cmd := r.jobCommand(job, key)
+			if _, starts := cmd.(fsm.StartPass); starts {
+				if room == 0 {
+					continue
+				}
+				room--
+			}
+			if cmd != nil {
 				cmds, jobs = append(cmds, cmd), append(jobs, job.ID)
 			}
 		}
 		r.forget(state, active)
 	})
 	return cmds, jobs
+}
+
+// roomForJobs is how many more jobs may run, as the cluster is set; below zero is no limit.
+func roomForJobs(state *fsm.State) int {
+	limit := state.Limit(fsm.SettingMaxJobs)
+	if limit == 0 {
+		return -1
+	}
+	for _, job := range state.Jobs() {
+		if job.State == fsm.Running {
+			limit--
+		}
+	}
+	return max(limit, 0)
+}
+
+// inTurn orders jobs by when they may start: the highest priority first, then the oldest.
+func inTurn(jobs []*fsm.Job) []*fsm.Job {
+	slices.SortStableFunc(jobs, func(a, b *fsm.Job) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Submitted, b.Submitted))
+	})
+	return jobs
 }
 
 // jobCommand is what is due for one job, nil for nothing.
