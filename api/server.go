@@ -71,15 +71,15 @@ type Config struct {
 	Logger    *slog.Logger
 }
 
+// Headers of requests and answers.
 const (
-	// ForwardedHeader holds the ID of the node that passed a request on; it is not passed on again.
-	ForwardedHeader = "Brigade-Forwarded-By"
-	// IndexHeader and StaleHeader say of which state an answer is.
-	IndexHeader = "Brigade-Index"
-	StaleHeader = "Brigade-Stale"
-	// NonceHeader makes a submission one that can be sent again: 32 hex digits.
-	NonceHeader = "Idempotency-Key"
+	ForwardedHeader = "Brigade-Forwarded-By" // ID of the node that passed a request on; it is not passed on again
+	IndexHeader     = "Brigade-Index"        // of the log, when the answer was made
+	StaleHeader     = "Brigade-Stale"        // "true": the node sees no leader, the state may be old
+	NonceHeader     = "Idempotency-Key"      // 32 hex digits: the submission can be sent again
+)
 
+const (
 	maxBody       = 1<<20 + 64<<10 // bytes: the largest description
 	maxHeader     = 32 << 10       // bytes
 	writePatience = 4500 * time.Millisecond

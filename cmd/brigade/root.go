@@ -27,7 +27,7 @@ func newRoot(a *app) *cobra.Command {
 		return misuse(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 	})
 	root.SetVersionTemplate("brigade {{.Version}}\n")
-	root.AddCommand(newImport(a), newNode(a), newCtl(a), newKeygen(a), newVersion(a))
+	root.AddCommand(newImport(a), newNode(a), newCtl(a), newRaft(a), newKeygen(a), newVersion(a))
 	return root
 }
 
