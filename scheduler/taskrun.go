@@ -108,6 +108,19 @@ func (t *taskRun) CloseUpload(ctx context.Context, key string) error {
 	return nil
 }
 
+// Split implements transfer.Ledger.
+func (t *taskRun) Split(ctx context.Context, at string, atLine int64) error {
+	cmd := fsm.SplitTask{Task: t.held.Task, Epoch: t.held.Epoch, At: bound(at), AtLine: atLine}
+	err := t.commit(ctx, cmd)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fsm.ErrBadRange), errors.Is(err, fsm.ErrInvalid), errors.Is(err, ErrRefused):
+		err = fmt.Errorf("%w: %w", transfer.ErrSplitRefused, err)
+	}
+	return fmt.Errorf("split task %d: %w", t.held.Task, err)
+}
+
 // Progress implements transfer.Ledger.
 func (t *taskRun) Progress(c transfer.Counts) {
 	t.mu.Lock()

@@ -122,6 +122,10 @@ func (l *copyLedger) CloseUpload(_ context.Context, key string) error {
 	return l.commit("close", Upload{Key: key})
 }
 
+func (l *copyLedger) Split(context.Context, string, int64) error {
+	return errors.New("a copy does not split")
+}
+
 // left is the uploads that stay committed, as the next owner's task would bring them along.
 func (l *copyLedger) left() []Upload {
 	l.mu.Lock()

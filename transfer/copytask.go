@@ -30,6 +30,7 @@ const window = advanceKeys + advanceKeys/2
 type pipeline struct {
 	*taskRun
 	lines bool // bounds are line numbers
+	split *splitter
 
 	mu    sync.Mutex
 	queue []*slot // dispatched, not yet taken by the settler; in order
@@ -51,8 +52,8 @@ type slot struct {
 	done *settled
 }
 
-func (t *taskRun) newPipeline(lines bool) *pipeline {
-	p := &pipeline{taskRun: t, lines: lines, wake: make(chan struct{}, 1), room: make(chan struct{}, window)}
+func (t *taskRun) newPipeline(lines bool, split *splitter) *pipeline {
+	p := &pipeline{taskRun: t, lines: lines, split: split, wake: make(chan struct{}, 1), room: make(chan struct{}, window)}
 	p.batch = newBatch(t.task.From, t.task.Line, t.n.Now())
 	return p
 }
@@ -62,6 +63,7 @@ func (t *taskRun) newPipeline(lines bool) *pipeline {
 func (p *pipeline) run(ctx context.Context, next func(context.Context) (item, bool, error)) error {
 	p.outer = ctx
 	ctx, cancel := context.WithCancelCause(ctx)
+	defer p.split.close()
 	defer cancel(nil)
 	p.cancel = cancel
 	settler := make(chan error, 1)
@@ -88,14 +90,15 @@ func (p *pipeline) dispatch(ctx context.Context, next func(context.Context) (ite
 		if p.stopping() {
 			return ErrStopped
 		}
+		if err := p.split.serve(ctx); err != nil {
+			return err
+		}
 		it, ok, err := next(ctx)
 		if err != nil || !ok {
 			return err
 		}
-		select {
-		case p.room <- struct{}{}:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := p.awaitRoom(ctx); err != nil {
+			return err
 		}
 		s := &slot{item: it}
 		if done := p.settleAtOnce(&it); done != nil {
@@ -103,12 +106,62 @@ func (p *pipeline) dispatch(ctx context.Context, next func(context.Context) (ite
 			p.enqueue(s)
 			continue
 		}
-		if err := p.n.Slots.Acquire(ctx, 1); err != nil {
-			return context.Cause(ctx)
+		if err := p.awaitSlot(ctx); err != nil {
+			return err
 		}
 		p.enqueue(s)
 		p.workers.Add(1)
 		go p.work(ctx, s)
+	}
+}
+
+// awaitRoom waits until the window has room for one more key. Meanwhile the task may be split.
+func (p *pipeline) awaitRoom(ctx context.Context) error {
+	for {
+		var err error
+		select {
+		case p.room <- struct{}{}:
+			return nil
+		case <-p.split.requests:
+			err = p.split.ask(ctx)
+		case key := <-p.split.found:
+			err = p.split.take(ctx, key)
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// awaitSlot waits for a slot of the node. Meanwhile the task may be split.
+func (p *pipeline) awaitSlot(ctx context.Context) error {
+	if p.n.Slots.TryAcquire(1) {
+		return nil
+	}
+	acquired := make(chan error, 1)
+	go func() { acquired <- p.n.Slots.Acquire(ctx, 1) }()
+	for {
+		var err error
+		select {
+		case err := <-acquired:
+			if err != nil {
+				return context.Cause(ctx)
+			}
+			return nil
+		case <-p.split.requests:
+			err = p.split.ask(ctx)
+		case key := <-p.split.found:
+			err = p.split.take(ctx, key)
+		}
+		if err != nil {
+			p.fail(err) // ends the wait too
+			if <-acquired == nil {
+				p.n.Slots.Release(1)
+			}
+			return err
+		}
 	}
 }
 

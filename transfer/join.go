@@ -21,6 +21,7 @@ func (p pair) key() string {
 // joiner merges two listings in key order.
 type joiner struct {
 	src, dst *pager // dst is nil where there is no destination
+	passed   string // highest key returned; "" before the first
 }
 
 func (n *Node) newJoiner(job *Job, from, to string, lease Lease) *joiner {
@@ -56,6 +57,9 @@ func (j *joiner) next(ctx context.Context) (p pair, ok bool, err error) {
 	}
 	if p.dst != nil {
 		j.dst.take()
+	}
+	if p.src != nil || p.dst != nil {
+		j.passed = p.key()
 	}
 	return p, p.src != nil || p.dst != nil, nil
 }

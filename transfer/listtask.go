@@ -12,7 +12,7 @@ func (t *taskRun) copyRange(ctx context.Context) error {
 	j := t.n.newJoiner(t.job, t.task.From, t.task.To, t.lease)
 	defer j.close()
 	cleaned := t.newCleaner()
-	return t.newPipeline(false).run(ctx, func(ctx context.Context) (item, bool, error) {
+	return t.newPipeline(false, t.newRangeSplitter(j)).run(ctx, func(ctx context.Context) (item, bool, error) {
 		for {
 			p, ok, err := j.next(ctx)
 			if err != nil || !ok {
@@ -45,7 +45,7 @@ func (t *taskRun) copyList(ctx context.Context) error {
 	find := t.finder(items)
 	defer find.close()
 	next := 0
-	return t.newPipeline(true).run(ctx, func(ctx context.Context) (item, bool, error) {
+	return t.newPipeline(true, t.newListSplitter(&items, &next)).run(ctx, func(ctx context.Context) (item, bool, error) {
 		if next == len(items) {
 			return item{}, false, nil
 		}

@@ -34,7 +34,14 @@ func (t *taskRun) scan(ctx context.Context) error {
 	j := t.n.newJoiner(t.job, t.task.From, t.task.To, t.lease)
 	defer j.close()
 	s := &scanRun{taskRun: t, batch: newBatch(t.task.From, 0, t.n.Now()), ranges: t.rangeCuts()}
+	search, cancel := context.WithCancel(ctx)
+	split := t.newRangeSplitter(j)
+	defer split.close()
+	defer cancel()
 	for {
+		if err := split.serve(search); err != nil {
+			return err
+		}
 		stretch, more, err := s.read(ctx, j)
 		if err != nil {
 			return err

@@ -107,6 +107,9 @@ type Ledger interface {
 	PlanUpload(ctx context.Context, u Upload) error
 	OpenUpload(ctx context.Context, u Upload) error
 	CloseUpload(ctx context.Context, key string) error
+	// Split hands [at, To) of a range or scan, or lines [atLine, EndLine) of a list, to others; the task ends there from
+	// then on. An error that wraps ErrSplitRefused means that nothing changed; after any other it is not known.
+	Split(ctx context.Context, at string, atLine int64) error
 	// Progress tells what the task did since its last Advance and has not settled: absolute, replaced by the next call
 	// and by an Advance. It is cheap and never blocks; call it as often as there is news.
 	Progress(c Counts)
@@ -118,6 +121,14 @@ type Lease interface {
 	Check() error
 	// Stopping is closed when the task shall settle what is in flight, advance and return ErrStopped.
 	Stopping() <-chan struct{}
+}
+
+// SplitLease is a Lease that asks its task to make work for others. A task that asks for the channel can be split; one
+// that never does cannot.
+type SplitLease interface {
+	Lease
+	// SplitRequests brings one value for each request. The task may find nothing to hand out and leave it at that.
+	SplitRequests() <-chan struct{}
 }
 
 // Spool keeps immutable segments.
@@ -132,6 +143,8 @@ type Spool interface {
 var (
 	ErrFenced  = errors.New("the lease is lost")
 	ErrStopped = errors.New("stopped on request")
+	// ErrSplitRefused is a Ledger's answer to a Split that was refused for certain.
+	ErrSplitRefused = errors.New("split refused")
 )
 
 // JobError ends a task because no task of its job can go on: the destination is full or refuses every write.

@@ -148,7 +148,10 @@ func (l *benchLedger) Advance(_ context.Context, a Advance) (bool, error) {
 func (l *benchLedger) PlanUpload(context.Context, Upload) error  { return nil }
 func (l *benchLedger) OpenUpload(context.Context, Upload) error  { return nil }
 func (l *benchLedger) CloseUpload(context.Context, string) error { return nil }
-func (l *benchLedger) Progress(Counts)                           {}
+func (l *benchLedger) Split(context.Context, string, int64) error {
+	return ErrSplitRefused
+}
+func (l *benchLedger) Progress(Counts) {}
 
 // one runs one task; the task is changed to where it stands afterwards.
 func (b *bench) one(task *Task) (done bool, err error) {
