@@ -104,7 +104,7 @@ type pending struct {
 	mu     sync.Mutex
 	ops    map[*operation]struct{}
 	closed bool
-	wg     sync.WaitGroup
+	idle   chan struct{} // closed when the last operation has ended, once close was called
 }
 
 func (p *pending) begin(what string) (*operation, error) {
@@ -118,7 +118,6 @@ func (p *pending) begin(what string) (*operation, error) {
 	}
 	op := &operation{what: what, since: time.Now()}
 	p.ops[op] = struct{}{}
-	p.wg.Add(1)
 	return op, nil
 }
 
@@ -126,18 +125,36 @@ func (p *pending) end(op *operation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.ops, op)
-	p.wg.Done()
+	if p.closed && len(p.ops) == 0 {
+		close(p.idle)
+	}
 }
 
 // close refuses further operations.
 func (p *pending) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed = true
+	if p.closed {
+		return
+	}
+	p.closed, p.idle = true, make(chan struct{})
+	if len(p.ops) == 0 {
+		close(p.idle)
+	}
 }
 
-// wait returns when no operation is outstanding; close comes first.
-func (p *pending) wait() { p.wg.Wait() }
+// wait returns when no operation is outstanding, or after d. close comes first.
+func (p *pending) wait(d time.Duration) {
+	p.mu.Lock()
+	idle := p.idle
+	p.mu.Unlock()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-idle:
+	case <-t.C:
+	}
+}
 
 // stuck returns the operations that have taken longer than limit, each once.
 func (p *pending) stuck(now time.Time, limit time.Duration) []error {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -103,6 +104,28 @@ type raftStream struct {
 }
 
 var _ raft.StreamLayer = raftStream{}
+
+// Accept implements net.Listener.
+func (s raftStream) Accept() (net.Conn, error) {
+	c, err := s.lane.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return raftConn{c}, nil
+}
+
+// raftConn ends quietly: to raft every end of a connection but io.EOF is an error to be logged, and connections end
+// whenever a node stops.
+type raftConn struct{ net.Conn }
+
+// Read implements net.Conn.
+func (c raftConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		err = io.EOF
+	}
+	return n, err
+}
 
 // Dial implements raft.StreamLayer.
 func (s raftStream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {

@@ -403,11 +403,10 @@ func TestIsolation(t *testing.T) {
 		t.Errorf("the minority wrote: %v", err)
 	}
 	c.apply("meanwhile")
-	// Memberlist forgets a dead node after 30 probe intervals; the join loop has to find it without that.
-	eventually(t, "memberlists have forgotten", func() bool {
-		lost.net.gossip.mu.Lock()
-		defer lost.net.gossip.mu.Unlock()
-		return lost.net.gossip.list.NumMembers() == 1
+	// Memberlist forgets a dead node after 30 probe intervals: from then on only the join loop can bring them together.
+	m, _ := lost.net.table.get(others[0].name)
+	eventually(t, "both sides have forgotten the other", func() bool {
+		return time.Since(m.Since) > 2*deadAfterProbe*lost.conf.Network.Timing.Probe
 	})
 	c.wires.isolate(lost.name, false)
 	c.everywhere("meanwhile")

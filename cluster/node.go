@@ -50,6 +50,7 @@ const (
 	trailingLogs      = 4096
 	boltTimeout       = 5 * time.Second
 	defaultStuckAfter = 30 * time.Second
+	drainPatience     = time.Second // for raft to answer what is outstanding before and after it stops
 	// raft's own names in its stable store.
 	termName  = "CurrentTerm"
 	votedName = "LastVoteTerm"
@@ -154,7 +155,7 @@ func (n *Node) closeParts() error {
 	if n.net != nil {
 		n.net.mux.close()
 	}
-	n.pending.wait() // raft answers what is outstanding when it stops
+	n.pending.wait(drainPatience) // raft answers what it had taken up when it stops
 	return errors.Join(err, n.store.Close())
 }
 
@@ -333,6 +334,9 @@ func (n *Node) shutdown() {
 		}
 	}
 	n.pending.close()
+	// What raft has queued but not taken up when it stops is never answered (hashicorp/raft#498): as long as it runs it
+	// answers, unless there is no quorum. What then remains waits on nothing but memory.
+	n.pending.wait(drainPatience)
 	err := n.closeParts()
 	n.stop()
 	n.watchdog.Wait()

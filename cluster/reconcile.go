@@ -107,28 +107,27 @@ func (l *reconciler) found(ctx context.Context) error {
 func (l *reconciler) ask(ctx context.Context, config []Server) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	var mu sync.Mutex
-	var asks sync.WaitGroup
 	commit := l.node.raft.CommitIndex()
-	for _, s := range config {
-		m, known := l.net.table.get(s.ID)
-		if s.Voter || !known || !m.Alive {
-			delete(l.caughtUp, s.ID)
+	good := make([]bool, len(config)) // each asker has its own element
+	var asks sync.WaitGroup
+	for i, s := range config {
+		if m, known := l.net.table.get(s.ID); s.Voter || !known || !m.Alive {
 			continue
 		}
 		asks.Go(func() {
 			var status memberStatus
 			err := l.net.calls.callJSON(ctx, s.ID, statusPath, struct{}{}, &status)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil || status.Applied+caughtUpLag < commit {
-				delete(l.caughtUp, s.ID)
-			} else if l.caughtUp[s.ID].IsZero() {
-				l.caughtUp[s.ID] = time.Now()
-			}
+			good[i] = err == nil && status.Applied+caughtUpLag >= commit
 		})
 	}
 	asks.Wait()
+	caughtUp := map[string]time.Time{}
+	for i, s := range config {
+		if good[i] {
+			caughtUp[s.ID] = orNow(l.caughtUp[s.ID], time.Now())
+		}
+	}
+	l.caughtUp = caughtUp
 }
 
 // standings puts together what is known of the nodes of this cluster. Servers that gossip has never told of count as

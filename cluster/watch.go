@@ -172,13 +172,13 @@ func (n *network) loadMembers() error {
 		if m.ID == n.nodeID {
 			continue
 		}
-		n.table.put(Member{ID: m.ID, Start: m.Start, Gossip: m.Gossip, Peer: m.Peer, Cluster: m.Cluster}, cmpTime(m.Since, now))
+		n.table.put(Member{ID: m.ID, Start: m.Start, Gossip: m.Gossip, Peer: m.Peer, Cluster: m.Cluster}, orNow(m.Since, now))
 	}
 	return nil
 }
 
-// cmpTime returns t, or now where it is not set or has not come yet.
-func cmpTime(t, now time.Time) time.Time {
+// orNow returns t, or now where it is not set or has not come yet.
+func orNow(t, now time.Time) time.Time {
 	if t.IsZero() || t.After(now) {
 		return now
 	}
