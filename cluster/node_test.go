@@ -381,9 +381,37 @@ func TestStuckIsReportedOnce(t *testing.T) {
 	}
 	p.end(op)
 	p.close()
-	p.wait()
+	p.wait(time.Hour)
 	if _, err := p.begin("apply"); !errors.Is(err, ErrShutdown) {
 		t.Errorf("begun after the end: %v", err)
+	}
+}
+
+// raft never answers an entry that it had queued but not taken up when it stopped.
+func TestShutdownUnderLoad(t *testing.T) {
+	for range 20 {
+		n := start(t, Config{Dir: t.TempDir(), Machine: &recorder{}})
+		lead(t, n)
+		var callers sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		applied := make(chan struct{}, 64)
+		for range 32 {
+			callers.Go(func() {
+				for ctx.Err() == nil {
+					if _, err := n.Apply(ctx, []byte("x")); err != nil {
+						return
+					}
+					select {
+					case applied <- struct{}{}:
+					default:
+					}
+				}
+			})
+		}
+		<-applied
+		stop(t, n)
+		cancel()
+		callers.Wait()
 	}
 }
 
