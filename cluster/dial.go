@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// ErrNoAddress: nobody has told where a node is.
+// ErrNoAddress is what a call fails with while nobody has told where the node is.
 var ErrNoAddress = errors.New("no address is known")
 
 const dialTimeout = 5 * time.Second

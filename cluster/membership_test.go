@@ -92,7 +92,7 @@ func TestPledges(t *testing.T) {
 	if err := b.pledge(second); err == nil {
 		t.Error("pledged to two lists")
 	}
-	if err, _ := o.accept(Member{ID: "x", Cluster: "other"}); err != nil {
+	if _, err := o.accept(Member{ID: "x", Cluster: "other"}); err != nil {
 		t.Error(err)
 	}
 	if o.id != "" {
@@ -123,7 +123,7 @@ func TestOrigin(t *testing.T) {
 	}
 	o := reopen()
 	accept := func(cluster string) error {
-		err, _ := o.accept(Member{ID: "m" + cluster, Cluster: cluster})
+		_, err := o.accept(Member{ID: "m" + cluster, Cluster: cluster})
 		return err
 	}
 	if err := accept(""); err != nil || o.cluster() != "" {
@@ -138,7 +138,7 @@ func TestOrigin(t *testing.T) {
 	if err := accept("y"); !errors.Is(err, ErrOtherCluster) {
 		t.Errorf("a second cluster: %v", err)
 	}
-	if err, first := o.accept(Member{ID: "my", Cluster: "y"}); err == nil || first {
+	if first, err := o.accept(Member{ID: "my", Cluster: "y"}); err == nil || first {
 		t.Error("refused for the first time twice")
 	}
 	if err := o.learn(""); err != nil || o.cluster() != "x" {
@@ -169,13 +169,13 @@ func TestOriginOfAState(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.hasState(true)
-	if err, _ := o.accept(Member{ID: "a", Cluster: "x"}); err != nil {
+	if _, err := o.accept(Member{ID: "a", Cluster: "x"}); err != nil {
 		t.Error(err)
 	}
 	if err := o.learn("y"); err != nil || o.cluster() != "y" {
 		t.Error(err, o.cluster())
 	}
-	if err, _ := o.accept(Member{ID: "a", Cluster: "x"}); !errors.Is(err, ErrOtherCluster) {
+	if _, err := o.accept(Member{ID: "a", Cluster: "x"}); !errors.Is(err, ErrOtherCluster) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -51,6 +51,9 @@ type lane struct {
 	once  sync.Once
 }
 
+// shut ends the lane.
+func (l *lane) shut() { l.once.Do(func() { close(l.done) }) }
+
 func newLane(addr net.Addr) *lane {
 	return &lane{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
 }
@@ -67,7 +70,7 @@ func (l *lane) Accept() (net.Conn, error) {
 
 // Close implements net.Listener.
 func (l *lane) Close() error {
-	l.once.Do(func() { close(l.done) })
+	l.shut()
 	return nil
 }
 
@@ -232,8 +235,8 @@ func (m *mux) disconnect() {
 // close ends everything and waits until nothing serves here.
 func (m *mux) close() {
 	m.disconnect()
-	m.raft.Close()
-	m.calls.Close()
+	m.raft.shut()
+	m.calls.shut()
 	m.serving.Wait()
 }
 

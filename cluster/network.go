@@ -262,7 +262,7 @@ func (n *network) accept(m Member) error {
 	if m.ID == n.nodeID {
 		return nil
 	}
-	err, first := n.origin.accept(m)
+	first, err := n.origin.accept(m)
 	if err != nil && first {
 		n.log.Warn("a node of another cluster is kept out", "node", m.ID, "address", m.Gossip, "its_cluster", m.Cluster, "this_cluster", n.origin.cluster())
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// ErrOtherCluster: two clusters never merge.
+// ErrOtherCluster keeps a node out, for two clusters never merge.
 var ErrOtherCluster = errors.New("it belongs to another cluster")
 
 // origin is the cluster that this node belongs to. A node without state takes the first ID that it is told, and only
@@ -64,24 +64,24 @@ func (o *origin) hasState(yes bool) {
 	o.state = o.state || yes
 }
 
-// accept tells whether a member may be of this cluster, and whether it is the first time that it may not.
-func (o *origin) accept(m Member) (err error, first bool) { //nolint:revive // the error is what is asked for
+// accept refuses members of other clusters; first tells that it has not refused this one before.
+func (o *origin) accept(m Member) (first bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case m.Cluster == "" || m.Cluster == o.id:
-		return nil, false
+		return false, nil
 	case o.id == "" && !o.state && time.Now().After(o.promised):
 		o.id = m.Cluster
-		return nil, false
+		return false, nil
 	case o.id == "":
-		return nil, false // the state is about to tell; see learn
+		return false, nil // the state is about to tell; see learn
 	}
 	first = !o.refused[m.ID]
 	if len(o.refused) < maxMembers {
 		o.refused[m.ID] = true
 	}
-	return ErrOtherCluster, first
+	return first, ErrOtherCluster
 }
 
 // promise keeps IDs from being taken for a time, unless one is.

@@ -11,7 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// ErrNoState: there is nothing to recover from.
+// ErrNoState is what Recover fails with where there is nothing to recover from.
 var ErrNoState = errors.New("there is no state in this data directory")
 
 // Recover makes the nodes in keep, this one among them, the whole cluster, after more than half of the voters are lost for
