@@ -22,7 +22,7 @@ func TestChaos(t *testing.T) {
 }
 
 func chaos(t *testing.T, r *rig, rnd *rand.Rand) {
-	e := &engine{keys: 240, pause: 700 * time.Millisecond}
+	e := &engine{keys: 240, pause: 700 * time.Millisecond, cut: 4 << rnd.IntN(5)}
 	jobs := jobNames(2)
 	for _, id := range jobs {
 		r.submit(id, 0)

@@ -167,6 +167,8 @@ func (r *reign) settled(s *session, cmd fsm.Command) (scanAdvanced bool) {
 			return false
 		}
 		return r.isScan(c.Task)
+	case fsm.SplitTask:
+		r.split(fsm.TaskEpoch{Task: c.Task, Epoch: c.Epoch})
 	case fsm.FailTask:
 		r.ended(s, fsm.TaskEpoch{Task: c.Task, Epoch: c.Epoch})
 	case fsm.ReleaseTasks:

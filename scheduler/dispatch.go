@@ -32,9 +32,9 @@ func (r *reign) dispatch(ctx context.Context) {
 	}
 }
 
-// round takes expired leases back, starts, pauses and finishes passes, and fills free slots.
+// round takes back what is due (leases that expired, tasks that stand still), starts, pauses and finishes passes, and fills free slots.
 func (r *reign) round(ctx context.Context) {
-	if err := r.release(ctx, r.expire()); err != nil {
+	if err := r.release(ctx, append(r.expire(), r.stalled()...)); err != nil {
 		return // the leadership ends, or the next round finds them again
 	}
 	r.jobRound(ctx)
@@ -72,7 +72,7 @@ func (r *reign) expire() (orphans []fsm.TaskEpoch) {
 	return orphans
 }
 
-// review makes the plan, remembers the scans that shall yield and returns the grants.
+// review makes the plan, remembers the scans that shall yield and the tasks that shall split, and returns the grants.
 func (r *reign) review() []fsm.Grant {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,6 +84,7 @@ func (r *reign) review() []fsm.Grant {
 	if len(yields) > 0 {
 		r.tell()
 	}
+	r.askSplits(b)
 	return grants
 }
 
@@ -212,6 +213,11 @@ func (r *reign) prune(state *fsm.State) {
 	for te := range r.yielding {
 		if t := state.Task(te.Task); t == nil || t.Epoch != te.Epoch {
 			delete(r.yielding, te)
+		}
+	}
+	for te := range r.splits {
+		if t := state.Task(te.Task); t == nil || t.Epoch != te.Epoch {
+			delete(r.splits, te)
 		}
 	}
 	for id := range r.stumbles {

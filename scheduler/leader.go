@@ -47,6 +47,8 @@ type LeaderConfig struct {
 	Jitter  func() float64 // in [0,1), for back-off; nil: none
 	// OutstandingLimit is the number of unfinished copy tasks of a job beyond which its scans rest; 0 means 2,000.
 	OutstandingLimit int
+	// TaskStall is how long a task may do nothing before it is given to another holder; 0 means 5 min.
+	TaskStall time.Duration
 }
 
 const (
@@ -77,6 +79,9 @@ func NewLeader(cfg LeaderConfig) *Leader {
 	}
 	if cfg.OutstandingLimit <= 0 {
 		cfg.OutstandingLimit = defaultOutstanding
+	}
+	if cfg.TaskStall <= 0 {
+		cfg.TaskStall = defaultTaskStall
 	}
 	return &Leader{cfg: cfg, turned: make(chan struct{})}
 }

@@ -23,6 +23,7 @@ type reign struct {
 	news      chan struct{} // closed when polls may have an answer though the state did not change
 	sessions  map[string]*session
 	yielding  map[fsm.TaskEpoch]string // scans asked to give their slot back, and their nodes
+	splits    map[fsm.TaskEpoch]*splitAsk
 	stumbles  map[uint64]stumble       // failed attempts of tasks
 	throttled map[string]bool          // jobs whose scans rest
 	requested map[string]*passRequest  // passes that were asked for
@@ -34,7 +35,8 @@ type reign struct {
 func newReign(ctx context.Context, cfg *LeaderConfig) *reign {
 	r := &reign{
 		cfg: cfg, term: 1, batch: newBatcher(cfg.Log), stopped: ctx.Done(), wake: make(chan struct{}, 1),
-		news: make(chan struct{}), sessions: map[string]*session{}, yielding: map[fsm.TaskEpoch]string{}, stumbles: map[uint64]stumble{},
+		news: make(chan struct{}), sessions: map[string]*session{}, yielding: map[fsm.TaskEpoch]string{},
+		splits: map[fsm.TaskEpoch]*splitAsk{}, stumbles: map[uint64]stumble{},
 		throttled: map[string]bool{}, requested: map[string]*passRequest{}, resting: map[string]time.Duration{},
 		windows: map[string]*window{},
 	}

@@ -130,6 +130,7 @@ func (r *reign) answer(s *session, req *SyncRequest, resp *SyncResponse, final b
 	}
 	a := SyncResponse{}
 	yields := r.yieldsOf(s)
+	a.Split = r.splitsOf(s)
 	r.cfg.Machine.Read(func(state *fsm.State) {
 		a.Assignments = r.assignmentsOf(state, s)
 		a.Drop = r.dropsOf(state, s)
@@ -141,12 +142,12 @@ func (r *reign) answer(s *session, req *SyncRequest, resp *SyncResponse, final b
 	}
 	r.told(s, &a, yields)
 	resp.Assignments, resp.Drop, resp.Yield = a.Assignments, a.Drop, taskIDs(yields)
-	resp.Preflight, resp.Close = a.Preflight, a.Close
+	resp.Preflight, resp.Close, resp.Split = a.Preflight, a.Close, a.Split
 	return true, nil
 }
 
 func (r *reign) urgent(s *session, a *SyncResponse, yields []fsm.TaskEpoch) bool {
-	if len(a.Assignments) > 0 || len(a.Preflight) > 0 {
+	if len(a.Assignments) > 0 || len(a.Preflight) > 0 || len(a.Split) > 0 {
 		return true
 	}
 	for _, te := range a.Drop {
@@ -172,6 +173,9 @@ func (r *reign) told(s *session, a *SyncResponse, yields []fsm.TaskEpoch) {
 	}
 	for _, te := range yields {
 		s.yieldTold[te] = true
+	}
+	for _, te := range a.Split {
+		r.splits[te].untold = false
 	}
 	now := r.cfg.Clock.Monotonic()
 	for _, p := range a.Preflight {

@@ -28,6 +28,7 @@ type session struct {
 	delivered  map[fsm.TaskEpoch]uint64
 	dropTold   map[fsm.TaskEpoch]bool
 	yieldTold  map[fsm.TaskEpoch]bool
+	marks      map[fsm.TaskEpoch]*mark  // of what the latest poll reported as running
 	asked      map[JobKey]time.Duration // when a pre-flight was asked for
 	preflights map[JobKey]preflightAt
 }
@@ -42,6 +43,7 @@ func newSession(node, instance string, deadline time.Duration) *session {
 	return &session{
 		node: node, instance: instance, deadline: deadline, running: map[uint64]Holding{},
 		delivered: map[fsm.TaskEpoch]uint64{}, dropTold: map[fsm.TaskEpoch]bool{}, yieldTold: map[fsm.TaskEpoch]bool{},
+		marks: map[fsm.TaskEpoch]*mark{},
 		asked: map[JobKey]time.Duration{}, preflights: map[JobKey]preflightAt{},
 	}
 }
@@ -106,6 +108,7 @@ func (r *reign) sessionOf(req *SyncRequest, now time.Duration) (*session, error)
 func (r *reign) takePoll(s *session, req *SyncRequest) (lost []fsm.TaskEpoch) {
 	s.seq, s.slots, s.want, s.opened = req.Seq, req.Slots, req.Want, req.Opened
 	clear(s.running)
+	s.watch(req.Running, r.cfg.Clock.Monotonic())
 	for _, h := range req.Running {
 		// A task given back and granted again may be there twice for a moment: the older one is ending.
 		if h.Epoch > s.running[h.Task].Epoch {
@@ -162,15 +165,20 @@ func (r *reign) ended(s *session, te fsm.TaskEpoch) {
 		delete(s.running, te.Task)
 	}
 	delete(r.yielding, te)
+	delete(r.splits, te)
 }
 
 // lingering are tasks that a process still runs though they are not granted to it any more. Nobody else gets them until
-// it stopped or its lease ended.
+// it stopped, can do no more harm, or its lease ended.
 func (r *reign) lingering(state *fsm.State) map[uint64]bool {
 	out := map[uint64]bool{}
+	now := r.cfg.Clock.Monotonic()
 	for _, s := range r.sessions {
 		for id, h := range s.running {
 			t := state.Task(id)
+			if s.powerless(fsm.TaskEpoch{Task: id, Epoch: h.Epoch}, now) {
+				continue
+			}
 			if t != nil && (t.Node != s.node || t.Epoch != h.Epoch) {
 				out[id] = true
 			}

@@ -24,10 +24,11 @@ func (f runFunc) Run(ctx context.Context, job *transfer.Job, task transfer.Task,
 }
 
 // engine is a Runner over an imaginary source of keys 0 to keys-1, 10 bytes each. It behaves as transfer does: checks
-// the lease before each write, advances often, stops and yields when asked.
+// the lease before each write, advances often, stops, splits and yields when asked.
 type engine struct {
 	keys  int           // per job
 	pause time.Duration // what a page or a copy takes
+	cut   int           // keys of a cut; 0 is 4
 
 	mu     sync.Mutex
 	writes []write
@@ -76,16 +77,43 @@ func (e *engine) rest(ctx context.Context, lease transfer.Lease) error {
 	}
 }
 
-// scan goes through pages of 12 keys and cuts a range for every 4.
+// split answers a request, if there is one: the task goes on to the middle of what is left, from its next key on.
+func (e *engine) split(ctx context.Context, lease transfer.Lease, ledger transfer.Ledger, task *transfer.Task, next int) error {
+	select {
+	case <-lease.(transfer.SplitLease).SplitRequests():
+	default:
+		return nil
+	}
+	end := number(task.To, e.keys)
+	at := (next + end + 1) / 2
+	if at >= end || at <= next {
+		return nil
+	}
+	switch err := ledger.Split(ctx, string(key(at)), 0); {
+	case errors.Is(err, transfer.ErrFenced):
+		return err
+	case errors.Is(err, transfer.ErrSplitRefused):
+		return nil
+	}
+	task.To = string(key(at))
+	return nil
+}
+
+// scan goes through pages of three cuts and cuts ranges.
 func (e *engine) scan(ctx context.Context, task transfer.Task, lease transfer.Lease, ledger transfer.Ledger) error {
-	const page, cut = 12, 4
+	cut := max(e.cut, 4)
+	page := 3 * cut
 	from := number(task.From, 0)
 	for {
 		if err := e.rest(ctx, lease); err != nil {
 			return err
 		}
-		to := min(from+page, e.keys)
-		a := transfer.Advance{From: task.From, To: string(key(to)), Done: to == e.keys}
+		if err := e.split(ctx, lease, ledger, &task, from); err != nil {
+			return err
+		}
+		end := number(task.To, e.keys)
+		to := min(from+page, end)
+		a := transfer.Advance{From: task.From, To: string(key(to)), Done: to == end}
 		if a.Done {
 			a.To = task.To
 		}
@@ -109,6 +137,12 @@ func (e *engine) copy(ctx context.Context, node string, job *transfer.Job, task 
 	a := transfer.Advance{From: task.From}
 	for k := from; k < end; k++ {
 		stop := e.rest(ctx, lease)
+		if stop == nil {
+			if err := e.split(ctx, lease, ledger, &task, k); err != nil {
+				return err
+			}
+			end = number(task.To, e.keys)
+		}
 		if stop == nil {
 			e.write(write{job.ID, node, task.ID, task.Epoch, k, time.Now()})
 			c := transfer.Counts{Copied: 1, BytesFound: 10, BytesCopied: 10, BytesMoved: 10}

@@ -58,6 +58,9 @@ type Holding struct {
 	From     []byte     `json:"f,omitempty"` // lower bound that Progress counts from
 	Line     int64      `json:"l,omitempty"` // of a list task
 	Progress fsm.Counts `json:"p"`           // done and not settled
+	Moved    int64      `json:"m,omitempty"` // bytes either side took or gave, and pages listed, so far
+	Splits   bool       `json:"s,omitempty"` // it can be asked to split
+	Lost     bool       `json:"x,omitempty"` // dropped or fenced: it begins nothing any more, but has not ended
 }
 
 // JobKey names one pass of one job; a job removed and submitted again under its ID has another nonce, a job started
@@ -97,6 +100,7 @@ type SyncResponse struct {
 	Assignments []Assignment    `json:"assignments,omitempty"`
 	Drop        []fsm.TaskEpoch `json:"drop,omitempty"`      // running there, but no longer granted: stop at once
 	Yield       []uint64        `json:"yield,omitempty"`     // scans to end after their next Advance
+	Split       []fsm.TaskEpoch `json:"split,omitempty"`     // to make work of, for others
 	Preflight   []PreflightTask `json:"preflight,omitempty"` // jobs to open and report on
 	Close       []JobKey        `json:"close,omitempty"`     // opened jobs that need no more work
 }

@@ -25,6 +25,9 @@ type taskRun struct {
 	cancel context.CancelCauseFunc
 	lost   atomic.Bool // dropped by the leader or fenced; never taken back
 	yield  atomic.Bool
+	moved  atomic.Int64
+	splits atomic.Bool   // the engine said that it can
+	split  chan struct{} // a request that the engine has not taken
 
 	mu       sync.Mutex
 	from     []byte // lower bound as the leader last confirmed it
@@ -36,6 +39,7 @@ type taskRun struct {
 func newTaskRun(w *Worker, a *Assignment, cancel context.CancelCauseFunc) *taskRun {
 	return &taskRun{
 		w: w, held: holdingOf(&a.Task), task: a.Task, job: a.Job, cancel: cancel, from: a.Task.From, line: a.Task.Line,
+		split: make(chan struct{}, 1),
 	}
 }
 
@@ -43,7 +47,10 @@ func newTaskRun(w *Worker, a *Assignment, cancel context.CancelCauseFunc) *taskR
 func (t *taskRun) holding() Holding {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return Holding{Task: t.held.Task, Epoch: t.held.Epoch, From: t.from, Line: t.line, Progress: t.progress}
+	return Holding{
+		Task: t.held.Task, Epoch: t.held.Epoch, From: t.from, Line: t.line, Progress: t.progress,
+		Moved: t.moved.Load(), Splits: t.splits.Load(), Lost: t.lost.Load(),
+	}
 }
 
 // lose ends the task: it is someone else's now, or may be.
@@ -62,6 +69,23 @@ func (t *taskRun) Check() error {
 
 // Stopping implements transfer.Lease.
 func (t *taskRun) Stopping() <-chan struct{} { return t.w.stopCtx.Done() }
+
+// SplitRequests implements transfer.SplitLease.
+func (t *taskRun) SplitRequests() <-chan struct{} {
+	t.splits.Store(true)
+	return t.split
+}
+
+// askSplit passes a request on. One that the engine has not taken yet stands for both.
+func (t *taskRun) askSplit() {
+	select {
+	case t.split <- struct{}{}:
+	default:
+	}
+}
+
+// Moved implements transfer.MovedLease.
+func (t *taskRun) Moved(n int64) { t.moved.Add(n) }
 
 // Advance implements transfer.Ledger.
 func (t *taskRun) Advance(ctx context.Context, a transfer.Advance) (yield bool, err error) {

@@ -307,6 +307,11 @@ func (w *Worker) take(ctx context.Context, resp *SyncResponse) {
 			t.lose()
 		}
 	}
+	for _, te := range resp.Split {
+		if t := w.tasks[te]; t != nil {
+			t.askSplit()
+		}
+	}
 	w.mu.Unlock()
 	w.jobs.retire(resp.Close)
 	for _, p := range resp.Preflight {

@@ -117,6 +117,7 @@ func (c *copier) learn(now *store.Object) {
 func (c *copier) wrote(n int) {
 	c.sent.Add(int64(n))
 	c.n.Meter.BytesWritten.Add(int64(n))
+	moved(c.lease, n)
 }
 
 // lookAtSource completes the version at hand by a Stat.

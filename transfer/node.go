@@ -129,7 +129,7 @@ func classOf(n int) (class, size int) {
 	return poolClasses, n
 }
 
-// fencedReader checks the lease in every Read of a body.
+// fencedReader checks the lease in every Read of a body, and tells it what moved.
 type fencedReader struct {
 	r     io.Reader
 	lease Lease
@@ -139,5 +139,14 @@ func (f fencedReader) Read(p []byte) (int, error) {
 	if err := f.lease.Check(); err != nil {
 		return 0, err
 	}
-	return f.r.Read(p)
+	n, err := f.r.Read(p)
+	moved(f.lease, n)
+	return n, err
+}
+
+// moved passes a sign of life on to whoever wants it.
+func moved(lease Lease, n int) {
+	if m, ok := lease.(MovedLease); ok && n > 0 {
+		m.Moved(int64(n))
+	}
 }

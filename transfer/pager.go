@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -63,12 +64,45 @@ func (p *pager) next(ctx context.Context) ([]store.Object, error) {
 		}
 		p.lister = p.s.List(opts)
 	}
+	if !p.s.Abilities().ListsByKeys {
+		defer alive(p.lease)()
+	}
 	page, err := p.lister.Next(ctx)
 	if err != nil {
 		p.close()
+		return page, err
 	}
-	return page, err
+	moved(p.lease, 1)
+	return page, nil
 }
+
+// alive gives signs of life until the function that it returns is called: a walk through directories has no page to show
+// before a whole directory is read and sorted, which may take longer than a task may stand still.
+func alive(lease Lease) (stop func()) {
+	if _, ok := lease.(MovedLease); !ok {
+		return func() {}
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := newTicker(aliveEvery)
+		defer tick.stop()
+		for {
+			select {
+			case <-tick.c:
+				moved(lease, 1)
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-done
+	}
+}
+
+const aliveEvery = 30 * time.Second
 
 // trim drops what lies outside the bounds and checks the order.
 func (p *pager) trim(page []store.Object) ([]store.Object, error) {

@@ -13,13 +13,13 @@ import (
 func (n *Node) readSums(ctx context.Context, s store.Source, o *store.Object, lease Lease) (store.Checksums, error) {
 	var sums store.Checksums
 	err := n.retry(ctx, lease, func() (err error) {
-		sums, err = n.readSumsOnce(ctx, s, o)
+		sums, err = n.readSumsOnce(ctx, s, o, lease)
 		return err
 	})
 	return sums, err
 }
 
-func (n *Node) readSumsOnce(ctx context.Context, s store.Source, o *store.Object) (store.Checksums, error) {
+func (n *Node) readSumsOnce(ctx context.Context, s store.Source, o *store.Object, lease Lease) (store.Checksums, error) {
 	body, _, err := s.Open(ctx, o.Key, store.OpenOptions{Length: -1, IfMatch: o.ETag})
 	if err != nil {
 		return store.Checksums{}, err
@@ -35,6 +35,7 @@ func (n *Node) readSumsOnce(ctx context.Context, s store.Source, o *store.Object
 		m, err := body.Read(buf)
 		h.add(buf[:m])
 		n.Meter.BytesRead.Add(int64(m))
+		moved(lease, m)
 		if errors.Is(err, io.EOF) {
 			break
 		}

@@ -314,3 +314,34 @@ func TestBetween(t *testing.T) {
 		t.Errorf("only %d of 20000 had room", made)
 	}
 }
+
+// lifeLease counts signs of life.
+type lifeLease struct {
+	free
+	moved atomic.Int64
+}
+
+func (l *lifeLease) Moved(n int64) { l.moved.Add(n) }
+
+// TestTasksShowLife: listing and copying are signs of life, as many as bytes and pages on either side.
+func TestTasksShowLife(t *testing.T) {
+	src, dst := newMemStore(), newMemStore()
+	const size = 1 << 16
+	src.set("a", make([]byte, size))
+	b := newBench(t, src, dst)
+	for _, c := range []struct {
+		task Task
+		want int64
+	}{
+		{Task{ID: 1, Kind: Scan}, 1},
+		{Task{ID: 2, Kind: Range, To: "b"}, 2*size + 1},
+	} {
+		lease := &lifeLease{}
+		if err := b.n.Run(t.Context(), b.job, c.task, lease, &benchLedger{bench: b, task: &c.task}); err != nil {
+			t.Fatal(err)
+		}
+		if got := lease.moved.Load(); got < c.want {
+			t.Errorf("%s: moved %d, want at least %d", c.task.Kind, got, c.want)
+		}
+	}
+}

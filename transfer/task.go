@@ -131,6 +131,13 @@ type SplitLease interface {
 	SplitRequests() <-chan struct{}
 }
 
+// MovedLease is a Lease that is told of every sign of life: bytes that a side took or gave, pages listed.
+type MovedLease interface {
+	Lease
+	// Moved adds n, above 0. It is cheap.
+	Moved(n int64)
+}
+
 // Spool keeps immutable segments.
 type Spool interface {
 	// Put stores data (at most 4 MiB, already compressed) durably and returns its name, the SHA-256 of it.
