@@ -105,7 +105,7 @@ func (r *reign) board() *board {
 		for _, s := range r.sessions {
 			n := r.nodeView(state, s, keys)
 			free += n.free
-			b.slots += setSlots(state, s.slots)
+			b.slots += r.share(state, s, setSlots(state, s.slots))
 			b.nodes = append(b.nodes, n)
 		}
 		slices.SortFunc(b.nodes, func(x, y nodeView) int { return cmp.Compare(x.id, y.id) })
@@ -131,8 +131,30 @@ func (r *reign) nodeView(state *fsm.State, s *session, keys map[string]JobKey) n
 	for range state.LeasedBy(s.node) {
 		held++
 	}
-	n.free = max(0, slotsOf(state, s)-held)
+	n.free = max(0, r.share(state, s, slotsOf(state, s))-held)
 	return n
+}
+
+// share is the part of a node's slots that work is given to: none while the node drains, and half on the leader's own
+// machine once others take work.
+func (r *reign) share(state *fsm.State, s *session, slots int) int {
+	switch {
+	case slots <= 0 || state.Draining(s.node):
+		return 0
+	case s.node == r.cfg.Node && r.othersWork(state):
+		return max(1, slots/2)
+	}
+	return slots
+}
+
+// othersWork tells whether any node but the leader's takes work.
+func (r *reign) othersWork(state *fsm.State) bool {
+	for _, s := range r.sessions {
+		if s.node != r.cfg.Node && !s.leaving && slotsOf(state, s) > 0 && !state.Draining(s.node) {
+			return true
+		}
+	}
+	return false
 }
 
 // slotsOf is the number of tasks that a node may hold. A node that wants none gets none.

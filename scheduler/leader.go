@@ -45,6 +45,7 @@ type LeaderConfig struct {
 	Logger  *slog.Logger
 	Clock   Clock          // nil: SystemClock
 	Jitter  func() float64 // in [0,1), for back-off; nil: none
+	Node    string         // this node's ID: its worker gets a smaller share while others work; "" for none
 	// OutstandingLimit is the number of unfinished copy tasks of a job beyond which its scans rest; 0 means 2,000.
 	OutstandingLimit int
 	// TaskStall is how long a task may do nothing before it is given to another holder; 0 means 5 min.
