@@ -72,6 +72,10 @@ func (w *wires) dialer(from string) Dialer {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		c := &wire{conn, from, w.owner[address]}
+		if c.from != c.to && (w.cut[c.from] || w.cut[c.to]) { // meanwhile
+			conn.Close()
+			return nil, errors.New("no route to " + address)
+		}
 		w.open[c] = struct{}{}
 		return c, nil
 	}

@@ -145,6 +145,7 @@ func (n *Node) join(ctx context.Context) error {
 
 // closeParts closes what is open, in the order in which nothing waits for something closed before.
 func (n *Node) closeParts() error {
+	n.pending.close()
 	var err error
 	if n.net != nil {
 		err = n.net.disconnect()
