@@ -14,7 +14,7 @@ FIGURES := ^TestFigure
 tool_build = CGO_ENABLED=0 go -C $(1) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$(TOOLS)/ $(2)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench figures tools clean go-check cross
+.PHONY: help build demo test chaos lint bench figures tools clean go-check cross
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: go-check ## run all tests under the race detector, in about ten minutes
 	@test/setup.sh test
 	@$(MAKE) --no-print-directory $(TOOLS)/versitygw
 	CGO_ENABLED=1 go test -race -p 2 -timeout 20m ./...
+
+chaos: build $(TOOLS)/versitygw ## kill, suspend, stop and grow clusters of the release binary for long
+	BRIGADE_CHAOS=1 BRIGADE_BIN=$(CURDIR)/$(BIN) CGO_ENABLED=0 go test -count 1 -v -timeout 1h ./test/cluster
 
 lint: go-check $(TOOLS)/golangci-lint cross ## check format, vet, linters, go.mod, and that other platforms build
 	@bad=$$(git ls-files '*.go' | xargs -r gofmt -l); test -z "$$bad" || { echo "gofmt would change:"; echo "$$bad"; exit 1; }

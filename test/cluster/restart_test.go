@@ -27,10 +27,12 @@ func restartAll(t *testing.T, end func(*node, *testing.T)) {
 	j.add(t, c.nodes[0], 4)
 	j.waitWrites(t, 100, startLimit)
 
+	begin := time.Now()
 	for _, n := range c.nodes {
 		end(n, t)
 	}
-	begin := time.Now()
+	t.Logf("all nodes ended within %v", time.Since(begin))
+	begin = time.Now()
 	for _, n := range c.nodes {
 		n.start(t)
 	}
