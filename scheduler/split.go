@@ -20,9 +20,10 @@ const (
 type splitAsk struct {
 	node   string
 	untold bool          // the next answer to the node's poll carries the request
+	at     time.Duration // of the latest request
 	until  time.Duration // no further request before
 	open   bool          // nothing came of it yet
-	vain   int           // requests in a row that led to nothing
+	vain   int           // requests in a row that led to nothing, the open one not counted
 }
 
 // candidate is a task that could be split.
@@ -31,28 +32,21 @@ type candidate struct {
 	job     string
 	node    string
 	scan    bool
+	vain    int
 	since   time.Duration
 }
 
 // askSplits asks the longest running tasks to split, one for each slot that the plan left free. Requests that are still
 // open count, or one free slot would have every task split. The caller holds mu.
 func (r *reign) askSplits(b *board) {
-	free := 0
-	for i := range b.nodes {
-		free += b.nodes[i].free
-	}
 	now := r.cfg.Clock.Monotonic()
-	for _, a := range r.splits {
-		if a.open && now < a.until {
-			free--
-		}
-	}
+	free := b.idle() - r.openSplits(now)
 	if free <= 0 {
 		return
 	}
 	asked := false
 	for _, c := range r.candidates(b, now) {
-		if free == 0 {
+		if free <= 0 {
 			break
 		}
 		if b.idleFor(c) {
@@ -63,6 +57,24 @@ func (r *reign) askSplits(b *board) {
 	if asked {
 		r.tell()
 	}
+}
+
+// idle counts the slots that the plan left free.
+func (b *board) idle() (free int) {
+	for i := range b.nodes {
+		free += b.nodes[i].free
+	}
+	return free
+}
+
+// openSplits counts the requests that something may still come of.
+func (r *reign) openSplits(now time.Duration) (open int) {
+	for _, a := range r.splits {
+		if a.open && now-a.at < splitPatience {
+			open++
+		}
+	}
+	return open
 }
 
 // ask notes a request, to be told by the next answer.
@@ -79,7 +91,7 @@ func (r *reign) ask(c candidate, now time.Duration) {
 	for range a.vain {
 		patience = min(2*patience, maxPatience)
 	}
-	a.untold, a.open, a.until = true, true, now+patience
+	a.untold, a.open, a.at, a.until = true, true, now, now+patience
 }
 
 // split notes that a task was split: more may be had of it soon.
@@ -91,11 +103,11 @@ func (r *reign) split(te fsm.TaskEpoch) {
 	}
 }
 
-// candidates are the tasks that may be asked now, the longest running first.
+// candidates are the tasks that may be asked now: those first that did not disappoint, then the longest running.
 func (r *reign) candidates(b *board, now time.Duration) (out []candidate) {
-	throttled := map[string]bool{}
+	resting := map[string]bool{} // by running job: whether its scans rest
 	for i := range b.jobs {
-		throttled[b.jobs[i].id] = b.jobs[i].throttled
+		resting[b.jobs[i].id] = b.jobs[i].throttled
 	}
 	r.cfg.Machine.Read(func(state *fsm.State) {
 		for _, s := range r.sessions {
@@ -104,24 +116,35 @@ func (r *reign) candidates(b *board, now time.Duration) (out []candidate) {
 				if !h.Splits || s.leaving || t == nil || t.Node != s.node || t.Epoch != h.Epoch {
 					continue
 				}
-				c := candidate{holdingOf(t), t.Job, s.node, t.Kind == fsm.ScanTask, s.since(holdingOf(t), now)}
-				rests, running := throttled[t.Job]
-				if !running || c.scan && rests || now-c.since < splitAge {
-					continue
+				c := candidate{
+					holding: holdingOf(t), job: t.Job, node: s.node, scan: t.Kind == fsm.ScanTask, since: s.since(holdingOf(t), now),
 				}
-				if _, yields := r.yielding[c.holding]; yields {
-					continue
-				}
-				if a := r.splits[c.holding]; a == nil || now >= a.until {
+				if rests, running := resting[t.Job]; running && !(c.scan && rests) && r.mayAsk(&c, now) {
 					out = append(out, c)
 				}
 			}
 		}
 	})
 	slices.SortFunc(out, func(x, y candidate) int {
-		return cmp.Or(cmp.Compare(x.since, y.since), cmp.Compare(x.holding.Task, y.holding.Task))
+		return cmp.Or(cmp.Compare(x.vain, y.vain), cmp.Compare(x.since, y.since), cmp.Compare(x.holding.Task, y.holding.Task))
 	})
 	return out
+}
+
+// mayAsk tells whether it is time to ask a task, and notes how often that was in vain.
+func (r *reign) mayAsk(c *candidate, now time.Duration) bool {
+	if _, yields := r.yielding[c.holding]; yields || now-c.since < splitAge {
+		return false
+	}
+	a := r.splits[c.holding]
+	if a == nil {
+		return true
+	}
+	c.vain = a.vain
+	if a.open {
+		c.vain++
+	}
+	return now >= a.until
 }
 
 // idleFor tells whether some free slot would do for a part of a task. A copy keeps its whole node busy: only another

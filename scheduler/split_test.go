@@ -135,6 +135,17 @@ func TestOneFreeSlotSplitsOne(t *testing.T) {
 		if len(asked) != 1 || asked[0].Task != oldest {
 			t.Errorf("asked %v, oldest is %d", asked, oldest)
 		}
+		// Nothing came of it: the others follow, before the same one is asked again.
+		for range 12 {
+			asked = append(asked, p.poll().Split...)
+		}
+		seen := map[uint64]bool{}
+		for _, te := range asked[:min(3, len(asked))] {
+			seen[te.Task] = true
+		}
+		if len(seen) != 3 {
+			t.Errorf("asked %v", asked)
+		}
 	})
 }
 

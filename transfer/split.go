@@ -113,7 +113,8 @@ func (t *taskRun) newRangeSplitter(j *joiner) *splitter {
 // newListSplitter splits what is left of a list, at the line in the middle. items are the task's, next the first one not
 // dispatched.
 func (t *taskRun) newListSplitter(items *[]item, next *int) *splitter {
-	s := t.newSplitter(true)
+	// An upload that an earlier holder left belongs to this task, wherever its line is.
+	s := t.newSplitter(len(t.task.Uploads) == 0)
 	first := t.task.Line
 	s.ask = func(ctx context.Context) error {
 		left := len(*items) - *next

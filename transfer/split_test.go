@@ -7,8 +7,12 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -20,6 +24,7 @@ type splitBench struct {
 	requests chan struct{}
 	calls    atomic.Int64
 	every    int64 // calls of the stores between two requests
+	sure     bool  // every split succeeds
 
 	cuts   []*benchCut
 	cutOf  map[uint64]*benchCut
@@ -85,6 +90,9 @@ func (l *splitLedger) Split(_ context.Context, at string, atLine int64) error {
 		l.t.Errorf("split behind %q, which does not exist", key)
 	}
 	fate := l.b.rnd.IntN(8)
+	if l.b.sure {
+		fate = 7
+	}
 	if fate == 0 {
 		return fmt.Errorf("%w: no reason", ErrSplitRefused)
 	}
@@ -344,4 +352,47 @@ func TestTasksShowLife(t *testing.T) {
 			t.Errorf("%s: moved %d, want at least %d", c.task.Kind, got, c.want)
 		}
 	}
+}
+
+// blockedLedger releases what holds the only slot of its node once the task was split.
+type blockedLedger struct {
+	splitLedger
+	release func()
+}
+
+func (l *blockedLedger) Split(ctx context.Context, at string, atLine int64) error {
+	defer l.release()
+	return l.splitLedger.Split(ctx, at, atLine)
+}
+
+// TestSplitWhileWaiting: a task whose copies hold all slots answers all the same.
+func TestSplitWhileWaiting(t *testing.T) {
+	src, dst := newMemDisk(), newMemStore()
+	fillStore(src.memStore, 9, 1)
+	b := newSplitBench(t, src.memStore, newMemStore(), 1)
+	b.job.Source, b.job.Destination = src, dst
+	b.n.Slots = semaphore.NewWeighted(1)
+	scan := Task{ID: 1000, Kind: Scan}
+	if done, err := b.one(&scan); err != nil || !done {
+		t.Fatal(done, err)
+	}
+	list := b.todo[0]
+	b.todo = b.todo[1:]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	free := make(chan struct{})
+	dst.fail(memFault{op: "put", do: func() {
+		b.requests <- struct{}{}
+		select {
+		case <-free:
+		case <-ctx.Done():
+		}
+	}})
+	b.sure = true
+	l := &blockedLedger{splitLedger{benchLedger: benchLedger{bench: b.bench, task: &list}, b: b}, sync.OnceFunc(func() { close(free) })}
+	if err := b.n.Run(ctx, b.job, list, b, l); err != nil || b.splits[List] != 1 {
+		t.Fatal(err, b.splits)
+	}
+	b.run()
+	b.equal(src.memStore, dst)
 }
