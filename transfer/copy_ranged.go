@@ -57,7 +57,7 @@ func (c *copier) writeRanges(ctx context.Context, to store.RangeWriter, plan *pa
 			err = errors.Join(err, abortErr)
 		}
 	}()
-	want := wantedOfParts(c.job, c.src.Sums, plan.sameParts)
+	want := wantedOfParts(c.job, c.src.Sums, plan.sameParts, summedAfter)
 	parts := make([]store.Part, plan.n)
 	err = c.n.inParallel(ctx, plan.n, func(ctx context.Context, i int) error {
 		off, length := plan.span(i)

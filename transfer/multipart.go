@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -73,7 +74,7 @@ func (m *multipart) planNew() (partPlan, error) {
 // layOut makes room for the parts of an upload.
 func (m *multipart) layOut(plan partPlan) {
 	m.plan = plan
-	m.want = wantedOfParts(m.job, m.src.Sums, m.plan.sameParts)
+	m.want = wantedOfParts(m.job, m.src.Sums, m.plan.sameParts, summedAfter)
 	m.opts = m.options(m.plan.sameParts)
 	m.held = make([]store.Part, m.plan.n)
 	m.parts = make([]store.Part, m.plan.n)
@@ -165,19 +166,63 @@ func (m *multipart) sendPart(ctx context.Context, i int) error {
 	if m.parts[i].Number != 0 {
 		return nil
 	}
-	err := m.n.retry(ctx, m.lease, func() error {
-		if m.by != nil {
-			return m.fetchOnce(ctx, i)
-		}
-		return m.sendOnce(ctx, i)
-	})
+	err := m.movePart(ctx, i)
 	if store.ClassOf(err) == store.NotFound && !errors.Is(err, errVanished) {
 		return fmt.Errorf("%w: %w", errUploadGone, err)
 	}
 	return err
 }
 
-// sendOnce reads part i and sends it.
+// movePart gets part i to the destination in the way that costs least: fetched by it, from memory, or streamed.
+func (m *multipart) movePart(ctx context.Context, i int) error {
+	if m.by != nil {
+		return m.n.retry(ctx, m.lease, func() error { return m.fetchOnce(ctx, i) })
+	}
+	_, length := m.plan.span(i)
+	if content := m.n.Memory.TryPart(ctx, length, m.n.Now, &m.n.Tuning); content != nil {
+		defer m.n.Memory.PutPart(content)
+		return m.sendFromMemory(ctx, i, content)
+	}
+	return m.n.retry(ctx, m.lease, func() error { return m.sendOnce(ctx, i) })
+}
+
+// sendFromMemory reads part i whole and then sends it, so that its sum goes ahead and a retry does not read again. Where
+// the answer shows another sum than the one sent along, that one is computed as well.
+func (m *multipart) sendFromMemory(ctx context.Context, i int, content []byte) error {
+	if err := m.n.retry(ctx, m.lease, func() error { return m.fillPart(ctx, i, content) }); err != nil {
+		return err
+	}
+	sums := sumsOf(wantedOfParts(m.job, m.src.Sums, m.plan.sameParts, summedBefore), content)
+	return m.n.retry(ctx, m.lease, func() error {
+		part, err := m.to.UploadPart(ctx, m.key, m.id, i+1, store.Body{Bytes: content, Size: int64(len(content)), Sums: sums})
+		m.wrote(len(content))
+		if err != nil {
+			return err
+		}
+		if _, known, _ := sums.Match(part.Sums); !known && m.job.Verify == "checksum" {
+			sums = sums.Merge(sumsOf(wantedOf(part.Sums), content))
+		}
+		return m.sentPart(i, part, sums)
+	})
+}
+
+// fillPart fills content with part i.
+func (m *multipart) fillPart(ctx context.Context, i int, content []byte) error {
+	off, length := m.plan.span(i)
+	r, _, err := m.openSource(ctx, off, length)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	n, err := io.ReadFull(fencedReader{r, m.lease}, content)
+	m.n.Meter.BytesRead.Add(int64(n))
+	if err != nil {
+		return m.readFailure(ctx, err)
+	}
+	return nil
+}
+
+// sendOnce reads part i and sends it while reading.
 func (m *multipart) sendOnce(ctx context.Context, i int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -38,12 +38,18 @@ type Tuning struct {
 	PartMin      int64 // a source's own part size is taken over from here
 	PartMax      int64 // to here, so that multipart ETags agree on both sides
 	StreamBuffer int   // read from the source at a time
+	// PartPatience is how long a part waits for memory that holds it whole: then its sum goes ahead of it, and the
+	// cheapest one will do. Where the wait is longer the network is what limits, not this machine: parts are streamed,
+	// so that more of them are in flight, and for PartRest none waits. 0 streams always.
+	PartPatience time.Duration
+	PartRest     time.Duration
 }
 
 // DefaultTuning returns the sizes used in production.
 func DefaultTuning() Tuning {
 	return Tuning{BufferedMax: 4 << 20, MultipartMin: 64 << 20, PartSize: 16 << 20, PartUnit: 1 << 20,
-		PartMin: 5 << 20, PartMax: 256 << 20, StreamBuffer: 256 << 10}
+		PartMin: 5 << 20, PartMax: 256 << 20, StreamBuffer: 256 << 10,
+		PartPatience: 3 * time.Second, PartRest: time.Minute}
 }
 
 // Meter counts live, unlike a job's counters: attempts that fail count too, nothing is ever taken back.
@@ -66,7 +72,9 @@ func NewNode(name string, spool Spool, log *slog.Logger, concurrency int, memory
 // Memory is a byte budget with pooled buffers behind it.
 type Memory struct {
 	sem   *semaphore.Weighted
+	parts *semaphore.Weighted // the share of it that whole parts may hold, so that small buffers never wait for them
 	total int64
+	rest  atomic.Int64 // Unix nanoseconds until which no part waits for memory
 	pools [poolClasses]chan []byte
 }
 
@@ -80,6 +88,7 @@ const (
 func NewMemory(total int64) *Memory {
 	m := &Memory{total: max(total, 8<<20)}
 	m.sem = semaphore.NewWeighted(m.total)
+	m.parts = semaphore.NewWeighted(m.total / 4 * 3)
 	for i := range m.pools {
 		m.pools[i] = make(chan []byte, max(1, int(m.total/2)/(smallestPool<<i)))
 	}
@@ -115,6 +124,47 @@ func (m *Memory) Put(b []byte) {
 		default:
 		}
 	}
+}
+
+// TryPart returns a buffer for a whole part, or nil where there is no memory for it within patience. After a wait in vain
+// nobody waits for a while. PutPart gives the buffer back.
+func (m *Memory) TryPart(ctx context.Context, n int64, now func() time.Time, t *Tuning) []byte {
+	if t.PartPatience <= 0 || n > m.total/4*3 {
+		return nil
+	}
+	class, size := classOf(int(n))
+	if class == poolClasses {
+		return nil // it would be garbage after each use
+	}
+	if !m.parts.TryAcquire(int64(size)) && !m.waitPart(ctx, int64(size), now, t) {
+		return nil
+	}
+	b, err := m.Get(ctx, int(n))
+	if err != nil {
+		m.parts.Release(int64(size))
+		return nil
+	}
+	return b
+}
+
+func (m *Memory) waitPart(ctx context.Context, size int64, now func() time.Time, t *Tuning) bool {
+	if now().UnixNano() < m.rest.Load() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.PartPatience)
+	defer cancel()
+	if m.parts.Acquire(ctx, size) != nil {
+		m.rest.Store(now().Add(t.PartRest).UnixNano())
+		return false
+	}
+	return true
+}
+
+// PutPart returns a buffer that TryPart gave.
+func (m *Memory) PutPart(b []byte) {
+	_, size := classOf(cap(b))
+	m.Put(b)
+	m.parts.Release(int64(size))
 }
 
 // classOf returns the pool class of n bytes and its size; beyond the largest class the size is n itself.

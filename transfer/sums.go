@@ -89,9 +89,9 @@ func wantedOf(told store.Checksums) wanted {
 
 // wantedOfParts chooses the sums of the parts of one object: of the source's sums only those can be used that are put
 // together from parts.
-func wantedOfParts(job *Job, src store.Checksums, sameParts bool) wanted {
+func wantedOfParts(job *Job, src store.Checksums, sameParts bool, sent sending) wanted {
 	combinable := store.Checksums{CRC64NVME: src.CRC64NVME, CRC32C: src.CRC32C}
-	w := wantedSums(job, combinable, summedAfter)
+	w := wantedSums(job, combinable, sent)
 	if !w.none() && sameParts {
 		w.md5 = true
 		if job.Destination.Abilities().HashedBeforeWrite && combinable.IsZero() {
