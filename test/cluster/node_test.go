@@ -84,14 +84,20 @@ func (n *node) stop(t *testing.T) {
 	n.waitExit(t, 0)
 }
 
-// waitExit waits until the node ends by itself, and checks its exit code.
-func (n *node) waitExit(t *testing.T, code int) {
+// waitEnd waits until the node ends, however it does.
+func (n *node) waitEnd(t *testing.T) {
 	t.Helper()
 	select {
 	case <-n.exited:
 	case <-time.After(stopLimit):
 		t.Fatalf("%s does not end within %v", n.name, stopLimit)
 	}
+}
+
+// waitExit waits until the node ends by itself, and checks its exit code.
+func (n *node) waitExit(t *testing.T, code int) {
+	t.Helper()
+	n.waitEnd(t)
 	if got := n.cmd.ProcessState.ExitCode(); got != code {
 		t.Errorf("%s: exit %d, want %d", n.name, got, code)
 	}

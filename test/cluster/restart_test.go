@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"encoding/json"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,14 +13,14 @@ import (
 const healLimit = time.Minute
 
 func TestAllNodesRestartedAtOnce(t *testing.T) {
-	t.Run("stopped", func(t *testing.T) { restartAll(t, (*node).stop) })
+	t.Run("stopped", func(t *testing.T) { restartAll(t, syscall.SIGTERM) })
 	if shared.long {
-		t.Run("killed", func(t *testing.T) { restartAll(t, (*node).kill) })
+		t.Run("killed", func(t *testing.T) { restartAll(t, syscall.SIGKILL) })
 	}
 }
 
 // restartAll ends all nodes in the middle of a job and starts them again.
-func restartAll(t *testing.T, end func(*node, *testing.T)) {
+func restartAll(t *testing.T, end syscall.Signal) {
 	j := newJob(t)
 	j.files(t, newRandom(t), 1000)
 	c := startCluster(t, 3)
@@ -29,7 +30,10 @@ func restartAll(t *testing.T, end func(*node, *testing.T)) {
 
 	begin := time.Now()
 	for _, n := range c.nodes {
-		end(n, t)
+		n.signal(t, end)
+	}
+	for _, n := range c.nodes {
+		n.waitEnd(t)
 	}
 	t.Logf("all nodes ended within %v", time.Since(begin))
 	begin = time.Now()
