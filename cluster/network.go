@@ -41,10 +41,10 @@ type Network struct {
 	API        string // host:port of the HTTP port, for the others to know
 	Version    string // of the program, for the others to know
 	WorkerOnly bool   // never holds the state
-	// ClusterID returns the ID of the cluster that is in the state, "" before it is. Found puts it there through the log,
-	// as the first command; it is called on the leader, maybe more than once, with the same ID unless the leader changes.
+	// ClusterID returns the ID of the cluster that is in the state, "" before it is; it is called from the start on. Found
+	// returns the entry that puts an ID there, which the first leader applies. The first such entry counts.
 	ClusterID func() string
-	Found     func(ctx context.Context, id string) error
+	Found     func(id string) ([]byte, error)
 
 	Timing Timing
 	// Dial opens all TCP connections to others; nil means net.Dialer. Drop tells of an address that datagrams to it are

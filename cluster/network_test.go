@@ -166,19 +166,11 @@ func (c *testCluster) start(n *testNode) {
 	conf.Dir, conf.Machine, conf.Network = filepath.Join(n.dir, "raft"), n.machine, &network
 	conf.Logger = slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", n.name)
 	network.Dir, network.ClusterID = n.dir, n.machine.id
-	var self *Node
-	ready := make(chan struct{})
-	network.Found = func(ctx context.Context, id string) error {
-		<-ready
-		_, err := self.Apply(ctx, []byte(foundPrefix+id))
-		return err
-	}
+	network.Found = func(id string) ([]byte, error) { return []byte(foundPrefix + id), nil }
 	node, err := Start(deadline(c.t), conf)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	self = node
-	close(ready)
 	n.Node = node
 	c.wires.own(node.PeerAddr().String(), n.name)
 	c.wires.own(node.GossipAddr(), n.name)
@@ -519,7 +511,7 @@ func TestPortInUse(t *testing.T) {
 	n.conf.Logger = slog.New(slog.DiscardHandler)
 	n.conf.Dir, n.conf.Machine = filepath.Join(n.dir, "raft"), &recorder{}
 	n.conf.Network.Dir, n.conf.Network.ClusterID = n.dir, func() string { return "" }
-	n.conf.Network.Found = func(context.Context, string) error { return nil }
+	n.conf.Network.Found = func(string) ([]byte, error) { return nil, nil }
 	port := l.Addr().(*net.TCPAddr).Port
 	for what, set := range map[string]func(*Network){
 		"peer port":   func(w *Network) { w.PeerPort, w.GossipPort = port, 0 },

@@ -97,8 +97,16 @@ func (l *reconciler) found(ctx context.Context) error {
 	if id == "" {
 		id = newClusterID()
 	}
-	if err := l.net.conf.Found(ctx, id); err != nil {
+	entry, err := l.net.conf.Found(id)
+	if err != nil {
 		return fmt.Errorf("found cluster: %w", err)
+	}
+	answer, err := l.node.Apply(ctx, entry)
+	if err != nil {
+		return fmt.Errorf("found cluster: %w", err)
+	}
+	if l.net.conf.ClusterID() == "" {
+		return fmt.Errorf("found cluster: the state took no ID and answered %v", answer)
 	}
 	return l.node.look()
 }
