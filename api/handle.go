@@ -73,6 +73,9 @@ func (s *Server) handle(rt route) http.Handler {
 		default:
 			ctx, cancel := context.WithTimeout(r.Context(), localPatience)
 			defer cancel()
+			if rt.where == preferred {
+				s.catchUp(ctx)
+			}
 			out, err := rt.do(ctx, in)
 			s.finish(w, r, out, err)
 		}
@@ -124,6 +127,26 @@ func (s *Server) write(w http.ResponseWriter, in *call, rt route) {
 	}
 }
 
+// catchUp waits, for a while, until the state has what was committed: a node that has just started or been elected may
+// not have applied its log yet, and would deny that there is a job.
+func (s *Server) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	for !s.leads() {
+		if s.freshness().Index > 0 {
+			return
+		}
+		select {
+		case <-time.After(leaderPoll):
+		case <-ctx.Done():
+			return
+		}
+	}
+	if err := s.cfg.Leader.Ready(ctx); err != nil {
+		s.cfg.Logger.Debug("answering before the log is applied", "reason", err)
+	}
+}
+
 func noLeader(err error) bool {
 	return errors.Is(err, ErrNoLeader) || errors.Is(err, scheduler.ErrNotLeader)
 }
@@ -131,6 +154,7 @@ func noLeader(err error) bool {
 // tryWrite lets whoever leads now answer: this node, or another, whose response then comes back.
 func (s *Server) tryWrite(ctx context.Context, in *call, rt route) (*reply, *http.Response, error) {
 	if s.leads() {
+		s.catchUp(ctx)
 		out, err := rt.do(ctx, in)
 		return out, nil, err
 	}

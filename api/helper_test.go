@@ -63,6 +63,9 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	return b
 }
 
+// Ready is true at once.
+func (b *bench) Ready(context.Context) error { return nil }
+
 // Propose commits at once.
 func (b *bench) Propose(ctx context.Context, cmd fsm.Command) (fsm.Result, error) {
 	b.mu.Lock()

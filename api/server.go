@@ -22,6 +22,8 @@ type Leader interface {
 	Propose(ctx context.Context, cmd fsm.Command) (fsm.Result, error)
 	// Status is where a job stands, with what running tasks did where this node leads.
 	Status(id string) (scheduler.Status, bool)
+	// Ready waits until this node leads and has applied all that was committed before.
+	Ready(ctx context.Context) error
 }
 
 // Jobs knows what is in the descriptions of jobs, which to this package and to the state are opaque.

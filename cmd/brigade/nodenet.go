@@ -39,19 +39,17 @@ func (n *node) among(ctx context.Context) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	namer := &clusterNamer{machine: n.machine, ready: make(chan struct{})}
 	member, err := cluster.Start(ctx, cluster.Config{
 		Dir: n.dir.Raft(), NodeID: n.dir.NodeID, Machine: n.machine, Logger: n.logger, OnStuck: n.fail,
 		Network: &cluster.Network{
 			Keys: []cluster.Key{key}, Dir: n.dir.Path, Bind: n.cfg.bind, Advertise: n.cfg.advertise,
 			PeerPort: n.cfg.peerPort, GossipPort: n.cfg.gossipPort, Join: n.cfg.join, Expect: n.cfg.bootstrapExpect,
-			API: n.address, Version: versionOf(), ClusterID: namer.id, Found: namer.found,
+			API: n.address, Version: versionOf(), ClusterID: n.clusterID, Found: foundingEntry,
 		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the cluster: %w", err)
 	}
-	namer.started(member)
 	spool := member.ShareSpool(local)
 	n.leader = n.newLeader(member, spool)
 	m := &manyMembers{node: n, member: member, log: n.logger}
@@ -68,44 +66,14 @@ func (n *node) among(ctx context.Context) (*place, error) {
 	}, nil
 }
 
-// clusterNamer reads the cluster's ID from the state, and puts it there.
-type clusterNamer struct {
-	machine *fsm.Machine
-	member  *cluster.Node
-	ready   chan struct{} // closed when member is set
-}
-
-func (c *clusterNamer) started(member *cluster.Node) {
-	c.member = member
-	close(c.ready)
-}
-
-func (c *clusterNamer) id() (id string) {
-	c.machine.Read(func(s *fsm.State) { id = s.ClusterID() })
+// clusterID reads the cluster's ID from the state, "" before there is one.
+func (n *node) clusterID() (id string) {
+	n.machine.Read(func(s *fsm.State) { id = s.ClusterID() })
 	return id
 }
 
-// found commits the ID.
-func (c *clusterNamer) found(ctx context.Context, id string) error {
-	select {
-	case <-c.ready:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	entry, err := fsm.Encode(fsm.SetClusterID{ID: id})
-	if err != nil {
-		return err
-	}
-	answer, err := c.member.Apply(ctx, entry)
-	if err != nil {
-		return err
-	}
-	result, ok := answer.(fsm.Result)
-	if !ok {
-		return fmt.Errorf("name the cluster: the state machine answered a %T", answer)
-	}
-	return result.Err
-}
+// foundingEntry is the entry that puts the cluster's ID into the state.
+func foundingEntry(id string) ([]byte, error) { return fsm.Encode(fsm.SetClusterID{ID: id}) }
 
 // manyMembers are this node and the others, as gossip and raft tell of them.
 type manyMembers struct {

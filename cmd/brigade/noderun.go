@@ -117,7 +117,7 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 // newLeader makes this node's scheduler.
 func (n *node) newLeader(log scheduler.Log, spool transfer.Spool) *scheduler.Leader {
 	return scheduler.NewLeader(scheduler.LeaderConfig{
-		Log: log, Machine: n.machine, Spool: spool, Logger: n.logger, Jitter: mathrand.Float64,
+		Log: log, Machine: n.machine, Spool: spool, Logger: n.logger, Jitter: mathrand.Float64, Node: n.dir.NodeID,
 	})
 }
 
