@@ -115,7 +115,7 @@ func unescaped(key string) string {
 // UploadPart implements store.Multiparter.
 func (s *Store) UploadPart(ctx context.Context, key, id string, n int, body store.Body) (store.Part, error) {
 	r := request{
-		op: "upload part", method: http.MethodPut, key: key, header: make(http.Header, 8),
+		op: "upload part", part: true, method: http.MethodPut, key: key, header: make(http.Header, 8),
 		query: "partNumber=" + strconv.Itoa(n) + "&uploadId=" + escapeQuery(id),
 	}
 	resp, err := s.sendBody(ctx, r, body)

@@ -62,7 +62,11 @@ func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http
 		return nil, s.wrapBody(ctx, r, err)
 	}
 	r.body = content
-	probing := s.setSums(r.header, body.Sums)
+	crc64 := &s.sums.crc64
+	if r.part {
+		crc64 = &s.sums.crc64Parts
+	}
+	probing := s.setSums(r.header, body.Sums, crc64)
 	again := r.header
 	if probing {
 		again = r.header.Clone() // signing adds to the header
@@ -71,13 +75,13 @@ func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http
 	switch {
 	case refused == nil:
 		if err == nil && probing {
-			s.learnSums(resp.Header)
+			learnSums(resp.Header, crc64)
 		}
 		return resp, s.wrap(ctx, r.op, r.key, err)
 	case !probing || !mayBeAboutSums(refused):
 		return nil, s.fault(r.op, r.key, refused)
 	case body.Bytes == nil && body.Size > 0:
-		s.sums.crc64.CompareAndSwap(crc64Unknown, crc64None)
+		crc64.CompareAndSwap(crc64Unknown, crc64None)
 		fault := s.fault(r.op, r.key, refused)
 		fault.Class = store.Transient // the content is spent; the caller's next attempt goes without the sum
 		return nil, fault
@@ -86,7 +90,7 @@ func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http
 	r.header = again
 	resp, err = s.do(ctx, r)
 	if err == nil {
-		s.sums.crc64.CompareAndSwap(crc64Unknown, crc64None)
+		crc64.CompareAndSwap(crc64Unknown, crc64None)
 	}
 	return resp, err
 }

@@ -21,6 +21,7 @@ type request struct {
 	method string
 	key    string // relative
 	bucket bool   // the request is about the bucket, not about a key
+	part   bool   // the body is a part of an upload
 	query  string // encoded
 	header http.Header
 	body   *payload // nil for none

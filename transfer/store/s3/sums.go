@@ -26,7 +26,10 @@ const (
 
 // sumState is what the answers of an endpoint have taught about its checksums.
 type sumState struct {
-	crc64 atomic.Uint32
+	crc64 atomic.Uint32 // of whole objects
+	// crc64Parts is of parts: our uploads name no algorithm when they are created, and there are servers that take the sum
+	// of an object, but then refuse the sum of a part.
+	crc64Parts atomic.Uint32
 	// etagOpaque is set once an answer said that the object is encrypted so that its ETag is no MD5.
 	etagOpaque atomic.Bool
 }
@@ -37,14 +40,14 @@ func (s *Store) WantSums() (md5, crc64 bool) {
 }
 
 // setSums sends the sums that are known along, and tells whether an answer will teach something about CRC64NVME.
-func (s *Store) setSums(h http.Header, sums store.Checksums) (probing bool) {
+func (s *Store) setSums(h http.Header, sums store.Checksums, crc64 *atomic.Uint32) (probing bool) {
 	if sums.MD5 != "" {
 		h[headerMD5] = []string{base64.StdEncoding.EncodeToString([]byte(sums.MD5))}
 	}
 	if sums.CRC64NVME == "" {
 		return false
 	}
-	known := s.sums.crc64.Load()
+	known := crc64.Load()
 	if known != crc64None {
 		h[headerCRC64] = []string{base64.StdEncoding.EncodeToString([]byte(sums.CRC64NVME))}
 	}
@@ -52,12 +55,12 @@ func (s *Store) setSums(h http.Header, sums store.Checksums) (probing bool) {
 }
 
 // learnSums notes whether an answer to a request that carried a CRC64NVME repeats it.
-func (s *Store) learnSums(answer http.Header) {
+func learnSums(answer http.Header, crc64 *atomic.Uint32) {
 	state := crc64None
 	if answer.Get(headerCRC64) != "" {
 		state = crc64Proven
 	}
-	s.sums.crc64.CompareAndSwap(crc64Unknown, state)
+	crc64.CompareAndSwap(crc64Unknown, state)
 }
 
 // mayBeAboutSums tells whether a refusal can come from a server that does not know CRC64NVME.
