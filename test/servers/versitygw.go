@@ -53,6 +53,12 @@ func StartVersityGWWith(t testing.TB, opts S3Options) *S3Server {
 	return s
 }
 
+// Start starts versitygw outside a test; everything that it keeps is below dir. Stop ends it.
+func Start(dir string) (*S3Server, error) { return startVersityGW(dir, S3Options{}) }
+
+// Stop ends the server; what it keeps stays.
+func (s *S3Server) Stop() error { return s.process.stop() }
+
 // startAttempts covers the port being taken between finding it and listening on it.
 const startAttempts = 5
 

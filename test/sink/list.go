@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -107,8 +108,8 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) *apiError {
 		return errInvalidArgument
 	}
 	p.after = max(r.query.Get("start-after"), r.query.Get("marker"), string(token))
-	if n, size, ok := parseSynthetic(r.bucket); ok {
-		s.pageSynthetic(&p, n, size)
+	if b, ok := parseSynthetic(r.bucket); ok {
+		s.pageSynthetic(&p, b)
 	} else {
 		s.pageBucket(&p, r.bucket)
 	}
@@ -116,15 +117,16 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) *apiError {
 	return nil
 }
 
-func (s *Server) pageSynthetic(p *page, n, size int64) {
-	o := &object{size: size, etag: s.syn.etag(size), at: synTime()}
+func (s *Server) pageSynthetic(p *page, b synBucket) {
+	o := &object{size: b.size, etag: s.syn.etag(b.size), at: synTime()}
+	at := s.syn.keys(b)
 	first := int64(0)
 	if p.after != "" {
-		first = searchKeys(n, func(key string) bool { return key > p.after })
+		first = searchKeys(b.n, func(i int64) bool { return at(i) > p.after })
 	}
-	first = max(first, searchKeys(n, func(key string) bool { return key >= p.prefix }))
-	for i := first; i < n; i++ {
-		key := synKey(i)
+	first = max(first, searchKeys(b.n, func(i int64) bool { return at(i) >= p.prefix }))
+	for i := first; i < b.n; i++ {
+		key := at(i)
 		if !strings.HasPrefix(key, p.prefix) {
 			return
 		}
@@ -134,17 +136,9 @@ func (s *Server) pageSynthetic(p *page, n, size int64) {
 	}
 }
 
-// searchKeys returns the first synthetic index for whose key f holds.
-func searchKeys(n int64, f func(key string) bool) int64 {
-	lo, hi := int64(0), n
-	for lo < hi {
-		if mid := (lo + hi) / 2; f(synKey(mid)) {
-			hi = mid
-		} else {
-			lo = mid + 1
-		}
-	}
-	return lo
+// searchKeys returns the first of n places that f holds for.
+func searchKeys(n int64, f func(i int64) bool) int64 {
+	return int64(sort.Search(int(n), func(i int) bool { return f(int64(i)) }))
 }
 
 func (s *Server) pageBucket(p *page, name string) {

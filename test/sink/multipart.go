@@ -33,7 +33,7 @@ type upload struct {
 }
 
 func (s *Server) createUpload(w http.ResponseWriter, r *request) *apiError {
-	if _, _, ok := parseSynthetic(r.bucket); ok {
+	if _, ok := parseSynthetic(r.bucket); ok {
 		return errMethodNotAllowed
 	}
 	u := &upload{

@@ -57,7 +57,7 @@ func withoutChunked(values []string) string {
 }
 
 func (s *Server) putObject(w http.ResponseWriter, r *request) *apiError {
-	if _, _, ok := parseSynthetic(r.bucket); ok {
+	if _, ok := parseSynthetic(r.bucket); ok {
 		return errMethodNotAllowed
 	}
 	// A refusal before the body is read saves the client from sending it.
@@ -138,8 +138,8 @@ func (s *Server) bucketOf(name string) *bucket {
 
 // find returns an object, nil where there is none.
 func (s *Server) find(bucket, key string) *object {
-	if n, size, ok := parseSynthetic(bucket); ok {
-		return s.syn.object(n, size, key)
+	if b, ok := parseSynthetic(bucket); ok {
+		return s.syn.object(b, key)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,7 +184,7 @@ func (s *Server) getObject(w http.ResponseWriter, r *request) *apiError {
 		w.WriteHeader(status)
 		return nil
 	}
-	_, _, isSyn := parseSynthetic(r.bucket)
+	_, isSyn := parseSynthetic(r.bucket)
 	if !isSyn && o.data == nil && o.size > 0 {
 		h.Del("Content-Length")
 		return errNotKept
@@ -252,7 +252,7 @@ func rangeOf(header string, size int64) (from, n int64, ranged bool, err *apiErr
 }
 
 func (s *Server) deleteObject(w http.ResponseWriter, r *request) *apiError {
-	if _, _, ok := parseSynthetic(r.bucket); ok {
+	if _, ok := parseSynthetic(r.bucket); ok {
 		return errMethodNotAllowed
 	}
 	s.mu.Lock()

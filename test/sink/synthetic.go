@@ -17,7 +17,8 @@ import (
 type synthetic struct {
 	mu    sync.Mutex
 	block []byte
-	etags map[int64]string // by size
+	etags map[int64]string    // by size
+	names map[string][]string // by kind of names and their number: keys, ascending; see synNames
 }
 
 const synBlock = 1 << 20
@@ -25,16 +26,32 @@ const synBlock = 1 << 20
 // synTime is when all synthetic objects were modified.
 func synTime() time.Time { return time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC) }
 
-// parseSynthetic reads the name of a synthetic bucket: "syn", number of objects, "-", bytes of each.
-func parseSynthetic(name string) (n, size int64, ok bool) {
+// synBucket is what the name of a synthetic bucket says.
+type synBucket struct {
+	kind    string // of names, see synNames; "" for numbers
+	n, size int64  // objects, bytes of each
+}
+
+// parseSynthetic reads the name of a synthetic bucket: "syn", kind of names, number of objects, "-", bytes of each.
+func parseSynthetic(name string) (b synBucket, ok bool) {
 	rest, ok := strings.CutPrefix(name, "syn")
 	if !ok {
-		return 0, 0, false
+		return b, false
 	}
-	a, b, _ := strings.Cut(rest, "-")
-	n, err1 := strconv.ParseInt(a, 10, 64)
-	size, err2 := strconv.ParseInt(b, 10, 64)
-	return n, size, err1 == nil && err2 == nil && n >= 0 && n <= 1e9 && size >= 0
+	number := strings.TrimLeft(rest, "abcdefghijklmnopqrstuvwxyz")
+	b.kind = rest[:len(rest)-len(number)]
+	objects, size, _ := strings.Cut(number, "-")
+	var err1, err2 error
+	b.n, err1 = strconv.ParseInt(objects, 10, 64)
+	b.size, err2 = strconv.ParseInt(size, 10, 64)
+	most := int64(1e9)
+	if b.kind != "" {
+		most = maxNames
+		if synNames(b.kind) == nil {
+			return b, false
+		}
+	}
+	return b, err1 == nil && err2 == nil && b.n >= 0 && b.n <= most && b.size >= 0
 }
 
 const synDigits = 9
@@ -45,14 +62,23 @@ func synKey(i int64) string {
 	return "k" + strings.Repeat("0", synDigits-len(digits)) + digits
 }
 
-func (s *synthetic) object(n, size int64, key string) *object {
-	digits, ok := strings.CutPrefix(key, "k")
-	i, err := strconv.ParseInt(digits, 10, 64)
-	if !ok || len(digits) != synDigits || err != nil || i < 0 || i >= n {
+// keys returns the key of each object of a bucket by its place in the order of the listing.
+func (s *synthetic) keys(b synBucket) func(i int64) string {
+	if b.kind == "" {
+		return synKey
+	}
+	names := s.namesOf(b)
+	return func(i int64) string { return names[i] }
+}
+
+func (s *synthetic) object(b synBucket, key string) *object {
+	at := s.keys(b)
+	i := searchKeys(b.n, func(i int64) bool { return at(i) >= key })
+	if i == b.n || at(i) != key {
 		return nil
 	}
 	return &object{
-		size: size, etag: s.etag(size), at: synTime(), meta: http.Header{"Content-Type": {"application/octet-stream"}},
+		size: b.size, etag: s.etag(b.size), at: synTime(), meta: http.Header{"Content-Type": {"application/octet-stream"}},
 	}
 }
 
