@@ -22,6 +22,7 @@ type Job struct {
 	Verify      string // none, size, checksum
 	Task        Task
 	Preserve    Preserve
+	Limits      Limits
 	MaxFailures int64 // failed objects that pause the job; 0 means the default
 
 	written map[string]position // keys that were given, by dotted path
@@ -51,6 +52,11 @@ type Task struct {
 
 // Preserve says what is kept besides the bytes.
 type Preserve struct{ Metadata bool }
+
+// Limits bound what a job takes of the network, on all nodes together.
+type Limits struct {
+	Bandwidth string // a rate or a timetable as ParseRates reads it; "" for no limit
+}
 
 // New returns a job with defaults only; origin names where what is missing should have been given.
 func New(origin string) *Job {

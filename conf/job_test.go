@@ -89,7 +89,7 @@ func TestParseErrors(t *testing.T) {
 		{"far from all", "zzzzzzzz: 1\n", `job.yaml:1:1: zzzzzzzz: unknown key; allowed: id,`},
 		{"schedule", sides + "schedule: {every: 24h}\n", `job.yaml:3:1: schedule: is not supported by this version`},
 		{"delete", "delete: {mode: off}\n", `job.yaml:1:1: delete: is not supported by this version`},
-		{"limits", "limits: {requests: 5}\n", `job.yaml:1:1: limits: is not supported by this version`},
+		{"limits", "limits: {requests: 5}\n", `job.yaml:1:10: limits.requests: is not supported by this version`},
 		{"notify", "notify: {mail: [a]}\n", `job.yaml:1:1: notify: is not supported by this version`},
 		{"priority", "priority: 0\n", `job.yaml:1:1: priority: is not supported by this version`},
 		{"keys_from", "filter: {keys_from: l.txt}\n", `job.yaml:1:10: filter.keys_from: is not supported by this version`},
@@ -201,7 +201,9 @@ func TestFlagErrors(t *testing.T) {
 		{"compare=sise", `flag --set: compare: "sise" is not known, did you mean "size"?; allowed: default,`},
 		{"source.key=x", `flag --set: source.key: unknown key`},
 		{"source=/a", `flag --set: source: is a single value, a mapping is wanted; allowed: url,`},
-		{"limits.bandwidth=1", `flag --set: limits.bandwidth: is not supported by this version`},
+		{"limits.requests=1", `flag --set: limits.requests: is not supported by this version`},
+		{"limits.bandwidth=512", `flag --set: limits.bandwidth: "512" is too small: 512 bytes a second, 1024 and more are allowed; allowed: off, a rate`},
+		{"limits.bandwidth=08:00,fast", `flag --set: limits.bandwidth: "fast" is no rate; allowed: off, a rate`},
 		{"source.secret_key=hunter2", `flag --set: source.secret_key: a secret does not belong on the command line, where every user can read it; allowed: env:NAME or file:PATH`},
 	} {
 		err := New("command line").Assign(tc.assignment)

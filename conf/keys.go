@@ -63,7 +63,12 @@ func keys() []key {
 		}},
 		{path: "schedule", later: true}, {path: "schedule.every", later: true},
 		{path: "delete", later: true}, {path: "delete.mode", later: true}, {path: "delete.max", later: true},
-		{path: "limits", later: true}, {path: "limits.bandwidth", later: true}, {path: "limits.requests", later: true},
+		{path: "limits"},
+		{path: "limits.bandwidth", set: func(j *Job, v value) (bad *problem) {
+			j.Limits.Bandwidth, bad = v.rates()
+			return bad
+		}},
+		{path: "limits.requests", later: true},
 		{path: "notify", later: true}, {path: "notify.mail", later: true},
 		{path: "priority", later: true},
 	}...)
