@@ -100,7 +100,7 @@ func (c *copier) send(ctx context.Context) error {
 		c.byStore = false
 	}
 	switch size := c.src.Size; {
-	case size <= c.n.Tuning.BufferedMax:
+	case size <= c.n.Tuning.BufferedMax && limiterOf(c.lease).second() >= size:
 		return c.putBuffered(ctx)
 	case size < c.n.Tuning.MultipartMin:
 		return c.putStream(ctx)

@@ -59,7 +59,7 @@ func (c *copier) writeRanges(ctx context.Context, to store.RangeWriter, plan *pa
 	}()
 	want := wantedOfParts(c.job, c.src.Sums, plan.sameParts, summedAfter)
 	parts := make([]store.Part, plan.n)
-	err = c.n.inParallel(ctx, plan.n, func(ctx context.Context, i int) error {
+	err = c.n.inParallel(ctx, c.lease, c.job.ID, plan.n, func(ctx context.Context, i int) error {
 		off, length := plan.span(i)
 		return c.n.retry(ctx, c.lease, func() error {
 			sums, err := c.hashRange(ctx, off, length, want, func(p []byte, off int64) error {

@@ -217,7 +217,10 @@ func (b *body) ready() error {
 // fill reads the next piece of the source and hashes it; what comes last is checked first.
 func (b *body) fill() error {
 	b.head, b.tail = 0, 0
-	piece := b.buf[:min(b.left, int64(len(b.buf)))]
+	piece := b.buf[:limiterOf(b.c.lease).piece(min(b.left, int64(len(b.buf))))]
+	if err := pay(b.ctx, b.c.lease, int64(len(piece))); err != nil {
+		return canceled(err)
+	}
 	n, err := io.ReadFull(b.reader, piece)
 	b.c.n.Meter.BytesRead.Add(int64(n))
 	if err != nil {

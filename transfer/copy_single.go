@@ -76,6 +76,9 @@ func (c *copier) putBuffered(ctx context.Context) error {
 
 // readWhole fills content with the version at hand and checks it against what the source reports.
 func (c *copier) readWhole(ctx context.Context, content []byte) (store.Checksums, error) {
+	if err := pay(ctx, c.lease, int64(len(content))); err != nil {
+		return store.Checksums{}, err
+	}
 	r, now, err := c.openSource(ctx, 0, int64(len(content)))
 	if err != nil {
 		return store.Checksums{}, err
@@ -97,7 +100,11 @@ func (c *copier) readWhole(ctx context.Context, content []byte) (store.Checksums
 // putBytes writes content that is in memory.
 func (c *copier) putBytes(ctx context.Context, content []byte, sums store.Checksums, opts store.PutOptions) error {
 	c.res.How, c.res.Sums = "put", sums
+	again := resending{lease: c.lease, size: int64(len(content))}
 	return c.n.retry(ctx, c.lease, func() error {
+		if err := again.pay(ctx); err != nil {
+			return err
+		}
 		c.attempts.Add(1)
 		opts.Condition = c.cond
 		size := int64(len(content))

@@ -63,15 +63,14 @@ func (b *copyBench) fence() {
 // copy copies one object as a task would and proves that slots and memory came back whole.
 func (b *copyBench) copy(ctx context.Context, src store.Object, dst *store.Object) Result {
 	b.t.Helper()
-	if err := b.n.Slots.Acquire(ctx, 1); err != nil {
+	if err := b.n.Slots.Acquire(ctx, b.job.ID); err != nil {
 		b.t.Fatal(err)
 	}
 	res := b.n.copyObject(ctx, b.job, b.task, src, dst, b, &b.ledger)
-	b.n.Slots.Release(1)
-	if !b.n.Slots.TryAcquire(b.slots) {
+	b.n.Slots.Release(b.job.ID)
+	if b.n.Slots.InUse() != 0 {
 		b.t.Fatal("slots were not given back")
 	}
-	b.n.Slots.Release(b.slots)
 	if !b.n.Memory.sem.TryAcquire(b.n.Memory.total) {
 		b.t.Fatal("memory was not given back")
 	}

@@ -25,11 +25,11 @@ func TestCopyBounds(t *testing.T) {
 	for i := range objects {
 		o := src.listed(fmt.Sprint(i))
 		go func() {
-			if err := b.n.Slots.Acquire(t.Context(), 1); err != nil {
+			if err := b.n.Slots.Acquire(t.Context(), b.job.ID); err != nil {
 				done <- Result{Outcome: Failed, Err: err}
 				return
 			}
-			defer b.n.Slots.Release(1)
+			defer b.n.Slots.Release(b.job.ID)
 			done <- b.n.copyObject(t.Context(), b.job, b.task, o, nil, b, &b.ledger)
 		}()
 	}

@@ -20,6 +20,9 @@ type item struct {
 	line    int64  // of a list task: its line
 	undo    string // class that an earlier attempt counted the key under
 	gone    bool   // a retry found that the source no longer has it
+
+	fare     *fare // what was paid for its bytes; nil where nothing limits the job
+	slotless bool  // its slot of the node was given back
 }
 
 // window bounds the keys dispatched but not yet advanced, and with them the memory of a task.
@@ -29,8 +32,11 @@ const window = advanceKeys + advanceKeys/2
 // and one settles finished keys in order and advances.
 type pipeline struct {
 	*taskRun
-	lines bool // bounds are line numbers
-	split *splitter
+	lines   bool // bounds are line numbers
+	byStore bool // the destination copies by itself
+	split   *splitter
+	// uploads of large objects, whose parts go to others where there are no keys left to hand out.
+	uploads *uploads
 
 	mu    sync.Mutex
 	queue []*slot // dispatched, not yet taken by the settler; in order
@@ -55,6 +61,11 @@ type slot struct {
 func (t *taskRun) newPipeline(lines bool, split *splitter) *pipeline {
 	p := &pipeline{taskRun: t, lines: lines, split: split, wake: make(chan struct{}, 1), room: make(chan struct{}, window)}
 	p.batch = newBatch(t.task.From, t.task.Line, t.n.Now())
+	if by, ok := t.job.Destination.(store.Copier); ok && t.job.Type == "copy" {
+		p.byStore = by.CanCopyFrom(t.job.Source)
+	}
+	p.uploads = t.newUploads()
+	split.instead = p.uploads.handOut
 	return p
 }
 
@@ -72,7 +83,7 @@ func (p *pipeline) run(ctx context.Context, next func(context.Context) (item, bo
 	if err != nil && !errors.Is(err, ErrStopped) {
 		p.fail(err)
 	}
-	p.workers.Wait()
+	p.awaitWorkers(ctx)
 	p.mu.Lock()
 	p.ended, p.full = true, err == nil
 	p.mu.Unlock()
@@ -82,6 +93,42 @@ func (p *pipeline) run(ctx context.Context, next func(context.Context) (item, bo
 		return cause
 	}
 	return errors.Join(err, settleErr)
+}
+
+// awaitWorkers waits for the work that was dispatched. Meanwhile parts of large objects may be handed out.
+func (p *pipeline) awaitWorkers(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		p.workers.Wait()
+		close(done)
+	}()
+	requests := p.split.requests
+	if p.split.wanted > 0 { // asked before there was anything to go by
+		if err := p.uploads.handOut(ctx); err != nil {
+			p.fail(err)
+		}
+	}
+	for {
+		var err error
+		select {
+		case <-done:
+			return
+		case <-requests:
+			err = p.uploads.handOut(ctx)
+		case <-p.split.found: // whatever it is, no key is left to cut behind
+			err = p.uploads.handOut(ctx)
+		case <-p.uploads.offered:
+			if asks, ok := p.lease.(SplitLease); ok {
+				requests = asks.SplitRequests()
+			}
+			if p.uploads.wanted() {
+				err = p.uploads.handOut(ctx)
+			}
+		}
+		if err != nil {
+			p.fail(err)
+		}
+	}
 }
 
 // dispatch starts the work on each key once a slot of the node is free.
@@ -106,7 +153,9 @@ func (p *pipeline) dispatch(ctx context.Context, next func(context.Context) (ite
 			p.enqueue(s)
 			continue
 		}
-		if err := p.awaitSlot(ctx); err != nil {
+		s.item.fare = p.fareOf(&it)
+		if err := p.awaitSlot(ctx, &s.item); err != nil {
+			s.item.fare.end()
 			return err
 		}
 		p.enqueue(s)
@@ -124,8 +173,10 @@ func (p *pipeline) awaitRoom(ctx context.Context) error {
 			return nil
 		case <-p.split.requests:
 			err = p.split.ask(ctx)
-		case key := <-p.split.found:
-			err = p.split.take(ctx, key)
+		case found := <-p.split.found:
+			err = p.split.take(ctx, found)
+		case <-p.lease.Stopping():
+			return ErrStopped // no room may come before an object ends that takes hours
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
@@ -135,30 +186,41 @@ func (p *pipeline) awaitRoom(ctx context.Context) error {
 	}
 }
 
-// awaitSlot waits for a slot of the node. Meanwhile the task may be split.
-func (p *pipeline) awaitSlot(ctx context.Context) error {
-	if p.n.Slots.TryAcquire(1) {
+// awaitSlot waits until the job's limit lets one item more in, and then for a slot of the node. Meanwhile the task may be
+// split, or asked to stop.
+func (p *pipeline) awaitSlot(ctx context.Context, it *item) error {
+	if it.fare == nil && p.n.Slots.TryAcquire(p.job.ID) {
 		return nil
 	}
+	waiting, cancel := context.WithCancel(ctx) // not for the splits, whose searches outlive the wait
+	defer cancel()
 	acquired := make(chan error, 1)
-	go func() { acquired <- p.n.Slots.Acquire(ctx, 1) }()
+	go func() {
+		err := p.board(waiting, it)
+		if err == nil {
+			err = p.n.Slots.Acquire(waiting, p.job.ID)
+		}
+		acquired <- err
+	}()
 	for {
 		var err error
 		select {
 		case err := <-acquired:
-			if err != nil {
-				return context.Cause(ctx)
-			}
-			return nil
+			return err
 		case <-p.split.requests:
 			err = p.split.ask(ctx)
-		case key := <-p.split.found:
-			err = p.split.take(ctx, key)
+		case found := <-p.split.found:
+			err = p.split.take(ctx, found)
+		case <-p.lease.Stopping():
+			err = ErrStopped
 		}
 		if err != nil {
-			p.fail(err) // ends the wait too
+			if !errors.Is(err, ErrStopped) {
+				p.fail(err)
+			}
+			cancel() // ends the wait too
 			if <-acquired == nil {
-				p.n.Slots.Release(1)
+				p.n.Slots.Release(p.job.ID)
 			}
 			return err
 		}
@@ -176,7 +238,14 @@ func (p *pipeline) enqueue(s *slot) {
 func (p *pipeline) work(ctx context.Context, s *slot) {
 	defer p.workers.Done()
 	done, err := p.settleItem(ctx, &s.item)
-	p.n.Slots.Release(1)
+	if !s.item.slotless {
+		p.n.Slots.Release(p.job.ID)
+	}
+	s.item.fare.end()
+	if errors.Is(err, ErrStopped) {
+		p.halt() // what else is in flight may end
+		return
+	}
 	if err != nil {
 		p.fail(err)
 		return
@@ -197,6 +266,15 @@ func (p *pipeline) fail(err error) {
 	p.mu.Unlock()
 	p.cancel(err)
 	p.signal()
+}
+
+// halt notes that a key in flight was left as the task was asked to end: what is settled before it is all there will be.
+func (p *pipeline) halt() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil {
+		p.err = ErrStopped
+	}
 }
 
 func (p *pipeline) failure() error {
@@ -220,14 +298,15 @@ func (p *pipeline) settleAll(ctx context.Context) error {
 	for {
 		taken, over, full := p.takeFront()
 		for _, s := range taken {
-			p.batch.addItem(s)
-			<-p.room
+			// A full batch waits for the next key: if there is none, the task ends with it in one advance.
 			if p.batch.due(advanceKeys, p.n.Now()) {
 				if err := p.commit(ctx, false); err != nil {
 					p.fail(err)
 					return err
 				}
 			}
+			p.batch.addItem(s)
+			<-p.room
 		}
 		switch {
 		case over:
@@ -383,6 +462,9 @@ func (p *pipeline) settleWork(ctx context.Context, it *item) (*settled, error) {
 		if verdict == Equal {
 			return p.present(it.src, now), nil
 		}
+		if err := p.boardLate(ctx, it); err != nil {
+			return nil, err
+		}
 	}
 	return p.copyItem(ctx, it)
 }
@@ -435,7 +517,11 @@ func (job *Job) writtenThisPass(dst *store.Object) bool {
 
 // copyItem copies one object and settles its outcome.
 func (p *pipeline) copyItem(ctx context.Context, it *item) (*settled, error) {
-	res := p.n.copyObject(ctx, p.job, p.task, *it.src, it.dst, p.lease, p.ledger)
+	lease := p.lease
+	if it.fare != nil {
+		lease = it.fare
+	}
+	res := p.n.copyObject(ctx, p.job, p.task, *it.src, it.dst, lease, p.uploads.wrap(p.ledger))
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

@@ -29,6 +29,11 @@ type multipart struct {
 	sums  []store.Checksums // by index: of what was read, or of a trusted part as listed
 	proof string            // the sum that showed that all fetched parts arrived; "" for none
 	shown []string          // by index: the sum that showed that a part arrived; "" for none
+
+	division
+	pieces   map[int]piece // by first index: what others sent
+	stopping func() bool   // no part is begun any more; nil for never
+	onPart   func()        // called after each part; may be nil
 }
 
 // putParts copies an object in parts; by, if not nil, is the destination that fetches them by itself. What is wrong with
@@ -81,6 +86,8 @@ func (m *multipart) layOut(plan partPlan) {
 	m.sums = make([]store.Checksums, m.plan.n)
 	m.shown = make([]string, m.plan.n)
 	m.trust = false
+	m.reset(m.plan.n)
+	m.pieces = map[int]piece{}
 	m.res.Parts = m.plan.n
 }
 
@@ -109,13 +116,14 @@ func (m *multipart) upload(ctx context.Context) error {
 
 // sendAll sends all parts that are not held and proves that what was read is what the source reports.
 func (m *multipart) sendAll(ctx context.Context) error {
-	if err := m.n.inParallel(ctx, m.plan.n, m.sendPart); err != nil {
+	defer m.offer()()
+	if err := m.sendParts(ctx); err != nil {
 		return err
 	}
 	if m.trust && m.job.Verify == "checksum" && !m.proven() {
 		// The parts of the earlier owner did not prove themselves as a whole: each is held against the source.
 		m.trust = false
-		if err := m.n.inParallel(ctx, m.plan.n, m.sendPart); err != nil {
+		if err := m.sendParts(ctx); err != nil {
 			return err
 		}
 	}
@@ -146,7 +154,22 @@ func (m *multipart) combined() store.Checksums {
 		_, length := m.plan.span(i)
 		parts[i] = store.Part{Size: length, Sums: m.sums[i]}
 	}
-	return combineParts(parts)
+	whole := combineParts(parts)
+	if len(m.pieces) == 0 {
+		return whole
+	}
+	joined := make([]store.Part, 0, len(parts))
+	for i := 0; i < len(parts); {
+		p, next := parts[i], i+1
+		if by, ok := m.pieces[i]; ok {
+			from, _ := m.plan.span(i)
+			last, length := m.plan.span(by.end - 1)
+			p, next = store.Part{Size: last + length - from, Sums: by.sums}, by.end
+		}
+		joined = append(joined, p)
+		i = next
+	}
+	return whole.Merge(combineParts(joined))
 }
 
 // proven tells whether the sums of the parts add up to what the source reports of the whole.
@@ -155,8 +178,16 @@ func (m *multipart) proven() bool {
 	return known && equal
 }
 
-// sendPart sends part i unless it is held or has been sent.
+// sendPart sends part i unless it is held, has been sent, or is for others to send.
 func (m *multipart) sendPart(ctx context.Context, i int) error {
+	switch {
+	case m.stopping != nil && m.stopping():
+		return nil // what was sent is told with the task's end
+	case m.stopping == nil && stopped(m.lease):
+		return ErrStopped // the next owner carries the upload on
+	case !m.claim(i):
+		return nil
+	}
 	if m.held[i].Number != 0 {
 		kept, err := m.keep(ctx, i)
 		if err != nil || kept {
@@ -167,6 +198,9 @@ func (m *multipart) sendPart(ctx context.Context, i int) error {
 		return nil
 	}
 	err := m.movePart(ctx, i)
+	if m.onPart != nil {
+		m.onPart()
+	}
 	if store.ClassOf(err) == store.NotFound && !errors.Is(err, errVanished) {
 		return fmt.Errorf("%w: %w", errUploadGone, err)
 	}
@@ -179,6 +213,9 @@ func (m *multipart) movePart(ctx context.Context, i int) error {
 		return m.n.retry(ctx, m.lease, func() error { return m.fetchOnce(ctx, i) })
 	}
 	_, length := m.plan.span(i)
+	if length > limiterOf(m.lease).second() {
+		return m.n.retry(ctx, m.lease, func() error { return m.sendOnce(ctx, i) }) // memory would wait for the limit
+	}
 	if content := m.n.Memory.TryPart(ctx, length, m.n.Now, &m.n.Tuning); content != nil {
 		defer m.n.Memory.PutPart(content)
 		return m.sendFromMemory(ctx, i, content)
@@ -193,7 +230,11 @@ func (m *multipart) sendFromMemory(ctx context.Context, i int, content []byte) e
 		return err
 	}
 	sums := sumsOf(wantedOfParts(m.job, m.src.Sums, m.plan.sameParts, summedBefore), content)
+	again := resending{lease: m.lease, size: int64(len(content))}
 	return m.n.retry(ctx, m.lease, func() error {
+		if err := again.pay(ctx); err != nil {
+			return err
+		}
 		part, err := m.to.UploadPart(ctx, m.key, m.id, i+1, store.Body{Bytes: content, Size: int64(len(content)), Sums: sums})
 		m.wrote(len(content))
 		if err != nil {
@@ -209,6 +250,9 @@ func (m *multipart) sendFromMemory(ctx context.Context, i int, content []byte) e
 // fillPart fills content with part i.
 func (m *multipart) fillPart(ctx context.Context, i int, content []byte) error {
 	off, length := m.plan.span(i)
+	if err := pay(ctx, m.lease, length); err != nil {
+		return err
+	}
 	r, _, err := m.openSource(ctx, off, length)
 	if err != nil {
 		return err
@@ -340,7 +384,7 @@ func (m *multipart) finished(ctx context.Context, dst store.Object) error {
 	if m.job.Verify != "checksum" || m.res.SentChecked != "" {
 		return nil
 	}
-	by := m.partsShown()
+	by := shownBy(m.shown)
 	if by == "md5" && sums.PartsMD5 != "" && dst.Sums.PartsMD5 != "" && sums.PartsMD5 != dst.Sums.PartsMD5 {
 		// The store's ETags are MD5s, of the parts too: this one cannot be of the same parts.
 		m.overwrite(dst)
@@ -350,10 +394,10 @@ func (m *multipart) finished(ctx context.Context, dst store.Object) error {
 	return nil
 }
 
-// partsShown names the sum that showed that every part arrived, "" where one was not shown.
-func (m *multipart) partsShown() string {
-	by := m.shown[0]
-	for _, s := range m.shown {
+// shownBy names the sum that showed that every part arrived, "" where one was not shown.
+func shownBy(shown []string) string {
+	by := shown[0]
+	for _, s := range shown {
 		if s == "" {
 			return ""
 		}

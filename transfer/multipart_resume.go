@@ -205,7 +205,14 @@ func (m *multipart) resume(ctx context.Context, prev *Upload) (bool, error) {
 		}
 		if _, length := m.plan.span(p.Number - 1); p.Size == length {
 			m.held[p.Number-1] = p
+			m.set(p.Number-1, p.Number, partBegun)
 		}
+	}
+	for _, sh := range prev.Shares {
+		for i := max(sh.First, 0); i < min(sh.End, m.plan.n); i++ {
+			m.held[i] = store.Part{}
+		}
+		m.set(sh.First, sh.End, partAway)
 	}
 	m.trust = true
 	return true, nil

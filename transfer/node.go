@@ -22,11 +22,13 @@ type Node struct {
 	// Sleep waits between attempts; it returns early with an error when ctx is done.
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Slots bounds the objects and parts in flight, and so the requests in flight on either side.
-	Slots *semaphore.Weighted
+	Slots *Slots
 	// Memory bounds the bytes that all buffers hold together.
 	Memory *Memory
 	Meter  Meter
 	Tuning Tuning
+
+	concurrency int64 // what Slots had at first
 }
 
 // Tuning holds the sizes, in bytes, at which one way of copying an object gives way to another.
@@ -43,13 +45,20 @@ type Tuning struct {
 	// so that more of them are in flight, and for PartRest none waits. 0 streams always.
 	PartPatience time.Duration
 	PartRest     time.Duration
+	// SplitWorth is what a part of a copy task must be worth that others are given, in bytes; a request is worth objectCost.
+	// Less costs more to hand out than it takes. 0 is anything.
+	SplitWorth int64
+	// ShareMin is how much of an object must be left for other nodes to be given parts of it, SharePiece how much one node
+	// must have left for half of it to go to another. 0 for ShareMin shares nothing.
+	ShareMin   int64
+	SharePiece int64
 }
 
 // DefaultTuning returns the sizes used in production.
 func DefaultTuning() Tuning {
 	return Tuning{BufferedMax: 4 << 20, MultipartMin: 64 << 20, PartSize: 16 << 20, PartUnit: 1 << 20,
 		PartMin: 5 << 20, PartMax: 256 << 20, StreamBuffer: 256 << 10,
-		PartPatience: 3 * time.Second, PartRest: time.Minute}
+		PartPatience: 3 * time.Second, PartRest: time.Minute, SplitWorth: 2 << 20, ShareMin: 1 << 30, SharePiece: 64 << 20}
 }
 
 // Meter counts live, unlike a job's counters: attempts that fail count too, nothing is ever taken back.
@@ -65,7 +74,8 @@ type Meter struct {
 func NewNode(name string, spool Spool, log *slog.Logger, concurrency int, memory int64) *Node {
 	return &Node{
 		Name: name, Spool: spool, Log: log, Now: time.Now, Jitter: rand.Float64, Sleep: sleep, Tuning: DefaultTuning(),
-		Slots: semaphore.NewWeighted(int64(concurrency)), Memory: NewMemory(memory),
+		Slots: NewSlots(concurrency), Memory: NewMemory(memory),
+		concurrency: int64(concurrency),
 	}
 }
 

@@ -22,7 +22,9 @@ type pager struct {
 	any    bool   // last is set
 	ended  bool
 
-	page []store.Object // not yet consumed
+	page   []store.Object // not yet consumed
+	recent []store.Object // the latest page as it came
+	size   int            // keys of the largest page so far
 }
 
 func (n *Node) newPager(s store.Source, opts store.ListOptions, lease Lease) *pager {
@@ -51,6 +53,9 @@ func (p *pager) fill(ctx context.Context) error {
 			return err
 		}
 		p.page = page
+		if len(page) > 0 {
+			p.recent, p.size = page, max(p.size, len(page))
+		}
 	}
 	return nil
 }

@@ -36,6 +36,9 @@ func (n *Node) readSumsOnce(ctx context.Context, s store.Source, o *store.Object
 		h.add(buf[:m])
 		n.Meter.BytesRead.Add(int64(m))
 		moved(lease, m)
+		if stop := pay(ctx, lease, int64(m)); stop != nil {
+			return store.Checksums{}, canceled(stop)
+		}
 		if errors.Is(err, io.EOF) {
 			break
 		}

@@ -40,14 +40,19 @@ func (n *Node) Run(ctx context.Context, job *Job, task Task, lease Lease, ledger
 		return t.copyList(ctx)
 	case Relist:
 		return t.relist(ctx)
+	case Parts:
+		return t.sendShared(ctx)
 	}
 	return fmt.Errorf("unknown kind of task %q", task.Kind)
 }
 
 // stopping tells whether the task was asked to end early.
-func (t *taskRun) stopping() bool {
+func (t *taskRun) stopping() bool { return stopped(t.lease) }
+
+// stopped tells whether the task that a lease is of was asked to end early.
+func stopped(lease Lease) bool {
 	select {
-	case <-t.lease.Stopping():
+	case <-lease.Stopping():
 		return true
 	default:
 		return false

@@ -9,7 +9,7 @@ import (
 // How a scan groups what it sees.
 const (
 	stretchKeys = 1000 // keys looked at together to tell dense from sparse: a page
-	firstCuts   = 4    // so many cuts close after one stretch, so that copying starts at once
+	firstCuts   = 4    // so many cuts of a pass close after one stretch, so that copying starts at once
 	advanceCuts = 8    // cuts that one advance carries at most, to stay within the limit of a command
 )
 
@@ -34,6 +34,9 @@ func (t *taskRun) scan(ctx context.Context) error {
 	j := t.n.newJoiner(t.job, t.task.From, t.task.To, t.lease)
 	defer j.close()
 	s := &scanRun{taskRun: t, batch: newBatch(t.task.From, 0, t.n.Now()), ranges: t.rangeCuts()}
+	if t.task.From == "" {
+		s.first = firstCuts // a later part of the pass finds copies under way
+	}
 	search, cancel := context.WithCancel(ctx)
 	split := t.newRangeSplitter(j)
 	defer split.close()
@@ -52,6 +55,7 @@ func (t *taskRun) scan(ctx context.Context) error {
 		if !more {
 			return s.finish(ctx)
 		}
+		split.left(j)
 		stop := t.stopping()
 		if yield, err := s.flush(ctx, stop); err != nil || yield {
 			return err
@@ -75,6 +79,7 @@ type scanRun struct {
 	ranges bool
 
 	cuts   []Cut // closed, not yet advanced
+	first  int   // cuts that close after one stretch
 	closed int   // cuts closed so far
 	open   *openCut
 	seen   string // bound behind the last key taken
@@ -138,7 +143,7 @@ func (s *scanRun) take(ctx context.Context, stretch []look) error {
 	if err := s.cut(ctx, stretch, s.dense(stretch)); err != nil {
 		return err
 	}
-	if s.open != nil && s.closed < firstCuts {
+	if s.open != nil && s.closed < s.first {
 		return s.closeCut(ctx)
 	}
 	return nil

@@ -17,6 +17,7 @@ const (
 	Range  Kind = "range"
 	List   Kind = "list"
 	Relist Kind = "relist"
+	Parts  Kind = "parts"
 )
 
 // Job is one job as a node works on it: stores opened, options parsed.
@@ -49,11 +50,12 @@ type Task struct {
 	From     string
 	To       string // "" means no end
 	Segment  Segment
-	Line     int64 // of a List: first line not settled
+	Line     int64 // of a List: first line not settled; of Parts: the first part, counted from 0
 	EndLine  int64
 	Retry    bool // its keys were counted as failed before
 	Takeover bool // it was assigned before: what stands at the destination may be ours
 	Uploads  []Upload
+	Parts    *PartsOf // of Parts
 }
 
 // Segment names a blob in the spool.
@@ -70,6 +72,33 @@ type Upload struct {
 	ID       string    // "" while only planned
 	Version  string    // source version its parts are of
 	PartSize int64
+	Shares   []Share // parts that others send
+}
+
+// PartsOf is the upload that a task sends parts of.
+type PartsOf struct {
+	Key      string
+	UploadID string
+	Version  string // of the source
+	PartSize int64
+	Size     int64 // of the object
+}
+
+// Share is a range of parts of an upload, [First, End) counted from 0, that others were given to send.
+type Share struct {
+	First, End int
+	Waits      bool         // nobody sends them at the moment
+	Result     *PartsResult // once that ended
+}
+
+// PartsResult is what became of a range of parts: it was sent, or with Class set it was not.
+type PartsResult struct {
+	Tags   []byte // SHA-256 over the parts as the store acknowledged them
+	CRC64  []byte // CRC64NVME of the content of the range; empty where it was not computed
+	CRC32C []byte
+	Shown  string // the sum that showed that every part arrived; "" for none
+	Class  string
+	Reason string
 }
 
 // Advance is what a task settled in [From, To), or lines [FromLine, ToLine).
@@ -83,6 +112,7 @@ type Advance struct {
 	Classes          map[string]int64
 	Failed, Audit    *Segment
 	Cuts             []Cut
+	Parts            *PartsResult // of a task that sends parts; Counts then has BytesMoved only
 }
 
 // Counts are differences in objects and bytes, by outcome.
@@ -107,12 +137,26 @@ type Ledger interface {
 	PlanUpload(ctx context.Context, u Upload) error
 	OpenUpload(ctx context.Context, u Upload) error
 	CloseUpload(ctx context.Context, key string) error
-	// Split hands [at, To) of a range or scan, or lines [atLine, EndLine) of a list, to others; the task ends there from
+	// Split hands [at, To) of a range or scan, or lines (or parts) [atLine, EndLine), to others; the task ends there from
 	// then on. An error that wraps ErrSplitRefused means that nothing changed; after any other it is not known.
 	Split(ctx context.Context, at string, atLine int64) error
 	// Progress tells what the task did since its last Advance and has not settled: absolute, replaced by the next call
 	// and by an Advance. It is cheap and never blocks; call it as often as there is news.
 	Progress(c Counts)
+}
+
+// SharingLedger is a Ledger that can hand out parts of an open upload to other nodes.
+type SharingLedger interface {
+	Ledger
+	// ShareParts hands out parts [first, end), counted from 0, of the upload that is open for an object of size bytes. An
+	// error that wraps ErrSplitRefused means that nothing changed; after any other it is not known, and may be asked again.
+	ShareParts(ctx context.Context, key string, size int64, first, end int) error
+	// ReclaimParts takes exactly these parts back that nobody sends. An error that wraps ErrSplitRefused means that
+	// somebody does, or that they were divided.
+	ReclaimParts(ctx context.Context, key string, size int64, first, end int) error
+	// Shares returns what was last heard of the parts of an upload that others send, and a channel that is closed when more
+	// is heard.
+	Shares(key, uploadID string) ([]Share, <-chan struct{})
 }
 
 // Lease tells whether a task still is this node's.
@@ -127,8 +171,17 @@ type Lease interface {
 // that never does cannot.
 type SplitLease interface {
 	Lease
-	// SplitRequests brings one value for each request. The task may find nothing to hand out and leave it at that.
+	// SplitRequests brings one value for each part that is wanted. The task may find less to hand out.
 	SplitRequests() <-chan struct{}
+}
+
+// LeftLease is a SplitLease that is told what may be had of its task.
+type LeftLease interface {
+	SplitLease
+	// Left tells about how many requests the rest of a listing takes. It is cheap, and may be called for each page.
+	Left(requests int64)
+	// Declined tells that no more comes of the requests taken so far.
+	Declined()
 }
 
 // MovedLease is a Lease that is told of every sign of life: bytes that a side took or gave, pages listed.
@@ -136,6 +189,13 @@ type MovedLease interface {
 	Lease
 	// Moved adds n, above 0. It is cheap.
 	Moved(n int64)
+}
+
+// LimitedLease is a Lease of a task whose job may be held to a rate.
+type LimitedLease interface {
+	Lease
+	// Limiter returns what holds the job to its rate on this node, nil for nothing.
+	Limiter() *Limiter
 }
 
 // Spool keeps immutable segments.

@@ -23,14 +23,26 @@ func (d *disk) openRoot() (*os.Root, error) {
 		return nil, fs.ErrClosed
 	}
 	if d.root != nil {
-		return d.root, nil
+		return d.root.root, nil
 	}
-	root, err := os.OpenRoot(d.path)
+	root, err := d.holdRoot()
 	if err != nil {
 		return nil, err
 	}
-	d.root, d.nameMax = root, nameMax(d.path)
-	return root, nil
+	d.root, d.nameMax, d.base = root, nameMax(d.path), pathOf(root)
+	return root.root, nil
+}
+
+// holdRoot opens the root; where a destination's is missing, it sees to it that it can be made in one place only.
+func (d *disk) holdRoot() (*held, error) {
+	if d.above != nil {
+		return d.openBelow()
+	}
+	root, err := hold(d.path)
+	if isMissing(err) && d.role == store.RoleDestination {
+		err = d.holdParent(err)
+	}
+	return root, err
 }
 
 // longestName returns how many bytes a name may have.
@@ -48,23 +60,11 @@ func (d *disk) makeRoot() (*os.Root, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	root, err := d.openRoot()
-	if !isMissing(err) {
+	if d.above == nil || !isMissing(err) {
 		return root, err
 	}
-	var parents []string // of what is made
-	for path := d.path; ; path = filepath.Dir(path) {
-		if _, err := os.Lstat(path); !isMissing(err) || filepath.Dir(path) == path {
-			break
-		}
-		parents = append(parents, filepath.Dir(path))
-	}
-	if err := os.MkdirAll(d.path, 0o777); err != nil {
+	if err := d.makeBelow(); err != nil {
 		return nil, err
-	}
-	for _, parent := range parents {
-		if err := syncPath(parent); err != nil {
-			return nil, err
-		}
 	}
 	return d.openRoot()
 }
@@ -193,7 +193,7 @@ func descend(parent *os.Root, name string) (*os.Root, error) {
 	return child, nil
 }
 
-// native returns the path of a key or prefix for calls that follow links.
+// native returns the path of a key or prefix for calls that follow links. It is used once the root is open.
 func (d *disk) native(key string) string {
-	return filepath.Join(d.path, filepath.FromSlash(key))
+	return filepath.Join(d.base, filepath.FromSlash(key))
 }

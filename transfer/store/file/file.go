@@ -3,6 +3,13 @@
 // Keys are paths relative to the root directory, with "/" between names, as bytes. Listings come in the byte order of
 // whole keys, the order of S3, and read each directory once. Writes go to a temporary file beside the target that is
 // synced and renamed; no write follows a symbolic link.
+//
+// The root is opened once, at the first use, and stays open; every path below it is taken relative to the open directory.
+// So an unmount fails as busy while a job works there, and where it is forced (umount -l) what is under way goes on in the
+// file system that was mounted: neither a read nor a write ever falls through to the directory under the mount point. A
+// destination's root that is missing is made below the nearest parent that existed at the first use, likewise held open.
+// SamePlace tells whether the path still leads there, and Identity what it is, for comparison with other machines and
+// other times.
 package file
 
 import (
@@ -41,8 +48,10 @@ type disk struct {
 	single  *single // the root names one file
 
 	mu      sync.Mutex
-	root    *os.Root // nil until the directory is needed
-	nameMax int      // bytes in one name, valid once root is set
+	root    *held  // nil until the directory is needed
+	above   *held  // the nearest existing parent of a destination's root that was missing
+	base    string // path of the root for calls that follow links, valid once root is set, as is
+	nameMax int    // bytes in one name
 	closed  bool
 
 	counter   atomic.Uint64 // of temporary names
@@ -61,6 +70,7 @@ var (
 	_ store.RangeWriter = (*disk)(nil)
 	_ store.TempCleaner = (*disk)(nil)
 	_ store.Single      = (*disk)(nil)
+	_ store.Identifier  = (*disk)(nil)
 )
 
 // Open opens a directory, or for a source one regular file. The directory need not exist: Check tells whether it does,
@@ -170,7 +180,7 @@ func (d *disk) Check(ctx context.Context) (time.Time, error) {
 	}
 	root, err := d.handle()
 	if d.role == store.RoleDestination && isMissing(err) {
-		return time.Time{}, d.checkParent()
+		return time.Time{}, nil // its parent is held, so it is a directory
 	}
 	if err != nil {
 		return time.Time{}, d.rootError("check", err)
@@ -186,23 +196,12 @@ func (d *disk) Check(ctx context.Context) (time.Time, error) {
 	return time.Time{}, nil
 }
 
-// checkParent looks at the nearest existing parent of a destination that is still to be made.
-func (d *disk) checkParent() error {
-	for dir := filepath.Dir(d.path); ; dir = filepath.Dir(dir) {
-		info, err := os.Stat(dir)
-		switch {
-		case err == nil && info.IsDir():
-			return nil
-		case err == nil:
-			return fault(store.Misconfigured, "check", "", dir+" is not a directory")
-		case !isMissing(err) || filepath.Dir(dir) == dir:
-			return atRoot("check", dir, err)
-		}
-	}
-}
-
 // rootError says what is wrong with the root itself.
 func (d *disk) rootError(op string, err error) error {
+	var known *store.Error
+	if errors.As(err, &known) {
+		return err
+	}
 	info, statErr := os.Stat(d.path)
 	switch {
 	case isMissing(statErr) && d.role == store.RoleDestination:
@@ -220,10 +219,7 @@ func (d *disk) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
-	if d.root == nil {
-		return nil
-	}
-	root := d.root
-	d.root = nil
-	return root.Close()
+	err := errors.Join(d.root.close(), d.above.close())
+	d.root, d.above = nil, nil
+	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"strings"
 	"sync"
 
@@ -111,16 +110,6 @@ func (d *disk) syncFolder(prefix string) error {
 	}
 	defer dir.close()
 	f, err := dir.Open(".")
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return syncDir(f)
-}
-
-// syncPath makes the names in a directory durable.
-func syncPath(path string) error {
-	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}

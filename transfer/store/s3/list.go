@@ -88,7 +88,7 @@ func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
 			l.broken = &store.Error{Op: "list", Class: store.Permanent, Hint: "this listing cannot be trusted", Err: fmt.Errorf("listing out of order: %w", err)}
 			return nil, l.broken
 		}
-		if !l.ended {
+		if !l.ended && l.opts.Page == 0 { // whoever wants small pages looks for a key, and seldom for more
 			l.start(ctx)
 		}
 		if len(objects) > 0 {

@@ -208,3 +208,22 @@ func TestClosedListingWaitsForItsFetch(t *testing.T) {
 		t.Errorf("next after close: %v", err)
 	}
 }
+
+// TestSmallPagesAreNotReadAhead: whoever asks for small pages looks for a key, and does not pay for what follows.
+func TestSmallPagesAreNotReadAhead(t *testing.T) {
+	s := openFake(t, "", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, listing(entries("a")+more("t1")))
+	})
+	for page, ahead := range map[int]bool{1: false, 0: true} {
+		l := s.List(store.ListOptions{Page: page})
+		if _, err := l.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.(*lister).ahead != nil; got != ahead {
+			t.Errorf("pages of %d: reads ahead: %v", page, got)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
