@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -31,23 +30,20 @@ type Client struct {
 	http  *http.Client
 }
 
-// NewClient returns a client for a node at host:port, or at a URL of scheme http or https.
+// NewClient returns a client for a node at host:port, or at a URL of scheme http or https. Without a scheme it calls by HTTP
+// on loopback and by HTTPS elsewhere. Where the token names an authority, only a node that this has signed may answer.
 func NewClient(addr string, token Token) (*Client, error) {
-	base := addr
-	if !strings.Contains(addr, "://") {
-		base = "http://" + addr
-	}
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" || u.User != nil {
-		return nil, fmt.Errorf("address %q is not HOST:PORT, http://HOST:PORT or https://HOST:PORT", addr)
-	}
-	if _, _, err := net.SplitHostPort(u.Host); err != nil && u.Scheme == "http" {
-		return nil, fmt.Errorf("address %q has no port", addr)
+	u, err := endpoint(addr, token)
+	if err != nil {
+		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // a token is for the node alone
+	if authority, ok := token.pin(); ok {
+		transport.TLSClientConfig = trusting(authority)
+	}
 	return &Client{
-		base: u.Scheme + "://" + u.Host, token: token,
+		base: u.String(), token: token,
 		http: &http.Client{Transport: transport, Timeout: clientTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // likewise
 		}},
@@ -195,18 +191,21 @@ func (c *Client) call(ctx context.Context, method, path string, header http.Head
 	for name, values := range header {
 		r.Header[name] = values
 	}
-	r.Header.Set("Authorization", "Bearer "+c.token.secret)
+	r.Header.Set("Authorization", "Bearer "+c.token.bearer())
 	resp, err := c.http.Do(r)
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, inner(err))
+		return c.unanswered(err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("read answer of %s: %w", c.base, err)
+	}
+	if speaksTLS(resp, data) {
+		return fmt.Errorf("call %s: this port speaks TLS; use https://%s", c.base, strings.TrimPrefix(c.base, "http://"))
 	}
 	if resp.StatusCode >= 300 {
 		return problemFrom(c.base, resp, data)

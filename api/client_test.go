@@ -34,7 +34,7 @@ func TestClientWithoutNode(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := NewClient(addr, Token{"a token that is long"})
+	c, err := NewClient(addr, Token{secret: "a token that is long"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestClientAtAnotherServer(t *testing.T) {
 		http.Error(w, "<html>", http.StatusBadGateway)
 	}))
 	defer s.Close()
-	c, err := NewClient(s.URL, Token{"a token that is long"})
+	c, err := NewClient(s.URL, Token{secret: "a token that is long"})
 	if err != nil {
 		t.Fatal(err)
 	}

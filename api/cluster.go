@@ -65,10 +65,10 @@ func (s *Server) drain(on bool) func(context.Context, *call) (*reply, error) {
 		if !known {
 			return nil, problemf(http.StatusNotFound, CodeNotFound, "no such node", "there is no node %q", id)
 		}
-		if err := s.propose(ctx, fsm.SetNode{Node: id, Draining: on}); err != nil {
+		if err := s.propose(ctx, in, drainVerb(on), id, fsm.SetNode{Node: id, Draining: on}); err != nil {
 			return nil, err
 		}
-		s.cfg.Logger.Info("node set", "node", id, "draining", on, "from", in.RemoteAddr)
+		s.cfg.Logger.Info("node set", "node", id, "draining", on, "by", in.caller)
 		return s.listMachines(ctx, in)
 	}
 }
@@ -77,14 +77,21 @@ func (s *Server) showNode(context.Context, *call) (*reply, error) {
 	return &reply{document: &Self{ID: s.cfg.Node}}, nil
 }
 
-func (s *Server) stopNode(_ context.Context, in *call) (*reply, error) {
-	s.cfg.Logger.Info("stop asked for", "from", in.RemoteAddr)
+func (s *Server) stopNode(ctx context.Context, in *call) (*reply, error) {
+	s.cfg.Logger.Info("stop asked for", "by", in.caller)
+	s.tell(ctx, in, "stop")
 	s.cfg.Control.Stop()
 	return &reply{status: http.StatusAccepted, document: &Self{ID: s.cfg.Node}}, nil
 }
 
 func (s *Server) leaveNode(ctx context.Context, in *call) (*reply, error) {
-	s.cfg.Logger.Info("leave asked for", "from", in.RemoteAddr)
+	s.cfg.Logger.Info("leave asked for", "by", in.caller)
+	if c, ok := s.cfg.Control.(leaveChecker); ok {
+		if err := c.MayLeave(); err != nil {
+			return nil, err
+		}
+	}
+	s.tell(ctx, in, "leave") // first, for afterwards there is nobody to tell
 	if err := s.cfg.Control.Leave(ctx); err != nil {
 		return nil, err
 	}
@@ -105,9 +112,9 @@ func (s *Server) changeSettings(ctx context.Context, in *call) (*reply, error) {
 	if err := checkSettings(change.Settings); err != nil {
 		return nil, problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "%s", err)
 	}
-	if err := s.propose(ctx, fsm.SetSettings{Settings: change.Settings}); err != nil {
+	if err := s.propose(ctx, in, "set", settingsTarget(change.Settings), fsm.SetSettings{Settings: change.Settings}); err != nil {
 		return nil, err
 	}
-	s.cfg.Logger.Info("settings changed", "settings", change.Settings, "from", in.RemoteAddr)
+	s.cfg.Logger.Info("settings changed", "settings", settingsTarget(change.Settings), "by", in.caller)
 	return s.showSettings(ctx, in)
 }

@@ -18,12 +18,16 @@ type Job struct {
 	Objects     Objects      `json:"objects"`
 	Bytes       Bytes        `json:"bytes"`
 	Rate        Rate         `json:"rate"`
+	Limits      *Limits      `json:"limits,omitempty"` // what holds now; absent where nothing is limited
 	ETASeconds  *int64       `json:"eta_seconds"`
 	Tasks       Tasks        `json:"tasks"`
+	Nodes       []Node       `json:"nodes,omitempty"` // of one job that is to be worked on, by ID; empty where no leader answers
 	Errors      []KeyError   `json:"errors"`
 	StartedAt   *time.Time   `json:"started_at"`
 	FinishedAt  *time.Time   `json:"finished_at"`
 	NextPassAt  *time.Time   `json:"next_pass_at"`
+	Retries     int          `json:"retries,omitempty"`       // of this pass, that the cluster made by itself
+	NextRetryAt *time.Time   `json:"next_retry_at,omitempty"` // when it makes the next one
 	Freshness
 }
 
@@ -64,12 +68,26 @@ type Rate struct {
 	ObjectsPerSecond float64 `json:"objects_per_second"`
 }
 
+// Limits are what a job may take now, all nodes together.
+type Limits struct {
+	Bandwidth int64 `json:"bandwidth"` // bytes a second
+}
+
 // Tasks are numbers of tasks of the pass.
 type Tasks struct {
 	Pending int64 `json:"pending"`
 	Running int64 `json:"running"`
 	Failed  int64 `json:"failed"`
 	Done    int64 `json:"done"`
+}
+
+// Node tells whether a node can work on a job, and if not, why it gets no task of it.
+type Node struct {
+	ID     string `json:"id"`
+	Ready  bool   `json:"ready"`
+	Side   string `json:"side,omitempty"`   // source or destination
+	Class  string `json:"class,omitempty"`  // of errors; "" where nothing failed
+	Reason string `json:"reason,omitempty"` // where it is not ready
 }
 
 // KeyError is one failed key, or a range of keys that was given up (then Key is its start).
@@ -98,6 +116,7 @@ func NewJob(job *fsm.Job) Job {
 		Tasks:     Tasks{Failed: job.TasksLost, Done: job.TasksDone},
 		Errors:    []KeyError{},
 		StartedAt: timeOf(job.Started), FinishedAt: timeOf(job.Finished),
+		Retries: job.Retries, NextRetryAt: timeOf(job.RetryAt),
 	}
 }
 
@@ -112,11 +131,22 @@ func jobOf(st scheduler.Status) Job {
 		rate = st.Overall
 	}
 	d.Rate = Rate{BytesPerSecond: rate.Bytes, ObjectsPerSecond: rate.Objects}
+	if st.Bandwidth > 0 {
+		d.Limits = &Limits{Bandwidth: st.Bandwidth}
+	}
 	if st.ETA != nil {
 		seconds := int64(st.ETA.Round(time.Second) / time.Second)
 		d.ETASeconds = &seconds
 	}
 	return d
+}
+
+// nodesOf tells which nodes can work on a job.
+func nodesOf(st scheduler.Status) (nodes []Node) {
+	for _, n := range st.Nodes {
+		nodes = append(nodes, Node{ID: n.Node, Ready: n.Ready, Side: n.Side, Class: n.Class, Reason: n.Reason})
+	}
+	return nodes
 }
 
 func objectsOf(c fsm.Counts) Objects {
@@ -138,7 +168,7 @@ func timeOf(unixNano int64) *time.Time {
 	return &t
 }
 
-// JobList is what GET /v1/jobs answers: jobs ordered by ID, without their errors.
+// JobList is what GET /v1/jobs answers: jobs ordered by ID, without their errors and nodes.
 type JobList struct {
 	Jobs []Job  `json:"jobs"`
 	Next string `json:"next,omitempty"` // the value of `after` that brings the rest; "" at the end
@@ -167,6 +197,9 @@ const (
 	Draining = "draining"
 )
 
+// DiskLow is the Disk of a machine whose data directory has too little room left.
+const DiskLow = "low"
+
 // Machine is one node.
 type Machine struct {
 	ID             string  `json:"id"`
@@ -177,6 +210,7 @@ type Machine struct {
 	Busy           int     `json:"busy"`  // tasks held
 	BytesPerSecond float64 `json:"bytes_per_second"`
 	Version        string  `json:"version"`
+	Disk           string  `json:"disk,omitempty"` // low: nearly full, so that the node works and leads no more; else empty
 }
 
 // Created is what a submission answers.

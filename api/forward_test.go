@@ -15,6 +15,7 @@ import (
 type wire struct {
 	to     string
 	broken error
+	twice  bool // the first answer is lost on the way, and reads like one of a node that lost its leadership
 	seen   []*http.Request
 }
 
@@ -24,7 +25,11 @@ func (w *wire) Forward(r *http.Request) (*http.Response, error) {
 		return nil, w.broken
 	}
 	r.URL.Scheme, r.URL.Host = "http", w.to
-	return http.DefaultTransport.RoundTrip(r)
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if w.twice && err == nil && len(w.seen) == 1 {
+		resp.StatusCode = http.StatusServiceUnavailable
+	}
+	return resp, err
 }
 
 // pair is a node that follows and the one that leads it, with states of their own.

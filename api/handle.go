@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/scheduler"
 )
 
@@ -28,13 +29,15 @@ const (
 type route struct {
 	pattern string
 	where   where
+	role    fsm.Role // the least that it takes
 	do      func(ctx context.Context, in *call) (*reply, error)
 }
 
 // call is a request with its body read.
 type call struct {
 	*http.Request
-	body []byte
+	body   []byte
+	caller Caller
 }
 
 // reply is what a handler answers; a document with a Freshness gets it filled in.
@@ -60,12 +63,16 @@ func bearer(r *http.Request) string {
 // handle serves a route on the node that it belongs to.
 func (s *Server) handle(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := rt.permit(r.Context()); err != nil {
+			s.fail(w, r, err)
+			return
+		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
 			s.fail(w, r, bodyProblem(err))
 			return
 		}
-		in := &call{Request: r, body: body}
+		in := &call{Request: r, body: body, caller: callerOf(r.Context())}
 		switch {
 		case rt.where == leader:
 			s.write(w, in, rt)
@@ -176,8 +183,9 @@ func (s *Server) forward(ctx context.Context, in *call) (*http.Response, error) 
 	r.Body, _ = r.GetBody() // never fails
 	r.ContentLength = int64(len(in.body))
 	r.RequestURI = ""
-	r.Header.Set(ForwardedHeader, s.cfg.Node)
-	r.Header.Del("Authorization") // this node's token is of no use there
+	if err := s.vouch(r, in.caller); err != nil {
+		return nil, err
+	}
 	resp, err := s.cfg.Forwarder.Forward(r)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoLeader, err)
@@ -249,7 +257,7 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, out *reply, err 
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	if p.Code() == CodeInternal {
-		s.cfg.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		s.cfg.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "by", callerOf(r.Context()), "error", err)
 	}
 	if p.Code() == CodeNoLeader {
 		w.Header().Set("Retry-After", "1")

@@ -77,20 +77,35 @@ func (b *bench) Propose(ctx context.Context, cmd fsm.Command) (fsm.Result, error
 		return fsm.Result{}, b.cannot
 	}
 	b.at++
-	switch c := cmd.(type) {
-	case fsm.RedoJob:
-		c.At = b.at
-		cmd = c
-	case fsm.RetryJob:
-		c.At = b.at
-		cmd = c
-	}
+	cmd = stampAt(cmd, b.at)
 	entry, err := fsm.Encode(cmd)
 	if err != nil {
 		return fsm.Result{}, err
 	}
 	b.index++
 	return b.machine.Apply(b.index, entry).(fsm.Result), nil
+}
+
+// stampAt writes the time into a command, as the leader does.
+func stampAt(cmd fsm.Command, at int64) fsm.Command {
+	switch c := cmd.(type) {
+	case fsm.RedoJob:
+		c.At = at
+		return c
+	case fsm.RetryJob:
+		c.At = at
+		return c
+	case fsm.PutToken:
+		c.At = at
+		return c
+	case fsm.Recorded:
+		c.Event.At = at
+		if c.Command != nil {
+			c.Command = stampAt(c.Command, at)
+		}
+		return c
+	}
+	return cmd
 }
 
 func (b *bench) Status(id string) (scheduler.Status, bool) {

@@ -25,25 +25,32 @@ const (
 
 func (s *Server) routes() []route {
 	routes := []route{
-		{"GET /healthz", here, s.health},
-		{"GET /readyz", here, s.ready},
-		{"POST /v1/jobs", leader, s.submit},
-		{"GET /v1/jobs", preferred, s.listJobs},
-		{"GET /v1/jobs/{id}", preferred, s.showJob},
-		{"DELETE /v1/jobs/{id}", leader, s.removeJob},
-		{"GET /v1/jobs/{id}/errors", here, s.listErrors},
-		{"GET /v1/jobs/{id}/spec", here, s.showSpec},
-		{"GET /v1/machines", preferred, s.listMachines},
-		{"POST /v1/machines/{id}/drain", leader, s.drain(true)},
-		{"POST /v1/machines/{id}/undrain", leader, s.drain(false)},
-		{"GET /v1/node", here, s.showNode},
-		{"POST /v1/node/stop", here, s.stopNode},
-		{"POST /v1/node/leave", here, s.leaveNode},
-		{"GET /v1/settings", here, s.showSettings},
-		{"PUT /v1/settings", leader, s.changeSettings},
+		{"GET /healthz", here, anyone, s.health},
+		{"GET /readyz", here, anyone, s.ready},
+		{"POST /v1/jobs", leader, fsm.Operator, s.submit},
+		{"GET /v1/jobs", preferred, fsm.Viewer, s.listJobs},
+		{"GET /v1/jobs/{id}", preferred, fsm.Viewer, s.showJob},
+		{"DELETE /v1/jobs/{id}", leader, fsm.Operator, s.removeJob},
+		{"GET /v1/jobs/{id}/errors", here, fsm.Viewer, s.listErrors},
+		{"GET /v1/jobs/{id}/spec", here, fsm.Viewer, s.showSpec},
+		{"GET /v1/machines", preferred, fsm.Viewer, s.listMachines},
+		{"GET /v1/machines/{id}/tasks", preferred, fsm.Viewer, s.listMachineTasks},
+		{"POST /v1/machines/{id}/drain", leader, fsm.Operator, s.drain(true)},
+		{"POST /v1/machines/{id}/undrain", leader, fsm.Operator, s.drain(false)},
+		{"GET /v1/node", here, fsm.Viewer, s.showNode},
+		{"POST /v1/node/stop", here, fsm.Admin, s.stopNode},
+		{"POST /v1/node/leave", here, fsm.Admin, s.leaveNode},
+		{"GET /v1/settings", here, fsm.Viewer, s.showSettings},
+		{"GET /v1/state", here, fsm.Viewer, s.hashState},
+		{"PUT /v1/settings", leader, fsm.Admin, s.changeSettings},
+		{"GET /v1/tokens", preferred, fsm.Admin, s.listTokens},
+		{"POST " + tokensPath, leader, fsm.Admin, s.addToken},
+		{"DELETE /v1/tokens/{name}", leader, fsm.Admin, s.removeToken},
+		{"GET /v1/history", preferred, fsm.Operator, s.showHistory},
+		{"POST /v1/history", leader, peers, s.addEvent},
 	}
 	for _, v := range verbs() {
-		routes = append(routes, route{"POST /v1/jobs/{id}/" + v.name, leader, s.verb(v)})
+		routes = append(routes, route{"POST /v1/jobs/{id}/" + v.name, leader, fsm.Operator, s.verb(v)})
 	}
 	return routes
 }
@@ -58,13 +65,13 @@ func (s *Server) submit(ctx context.Context, in *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.propose(ctx, cmd); errors.Is(err, fsm.ErrJobExists) {
+	if err := s.propose(ctx, in, "add", cmd.ID, cmd); errors.Is(err, fsm.ErrJobExists) {
 		return nil, problemf(http.StatusConflict, CodeJobExists, "a job with this ID exists",
 			"a job with the ID %q exists; give another ID, or remove that job first", cmd.ID)
 	} else if err != nil {
 		return nil, err
 	}
-	s.cfg.Logger.Info("job submitted", "job", cmd.ID, "from", in.RemoteAddr)
+	s.cfg.Logger.Info("job submitted", "job", cmd.ID, "by", in.caller)
 	return &reply{status: http.StatusCreated, location: "/v1/jobs/" + url.PathEscape(cmd.ID), document: &Created{ID: cmd.ID}}, nil
 }
 
@@ -123,6 +130,7 @@ func (s *Server) describe(ctx context.Context, id string) (*reply, error) {
 		return nil, errors.Join(err, fsm.ErrNoJob)
 	}
 	d := jobOf(st)
+	d.Nodes = nodesOf(st)
 	found, _, err := s.cfg.Jobs.Errors(ctx, st.Job, 0, errorsPage)
 	if err != nil {
 		// The rest of the document is what matters; the list of errors has an endpoint of its own, which then fails.
@@ -255,7 +263,7 @@ func (s *Server) act(ctx context.Context, in *call, v verb) error {
 	if v.aborts {
 		s.abortUploads(ctx, job)
 	}
-	err = s.propose(ctx, v.command(job, reason.Reason))
+	err = s.propose(ctx, in, v.name, job.ID, v.command(job, reason.Reason))
 	if errors.Is(err, fsm.ErrJobState) {
 		if now, gone := s.job(job.ID); gone == nil {
 			job = now // it changed between the look and the command
@@ -263,7 +271,7 @@ func (s *Server) act(ctx context.Context, in *call, v verb) error {
 		return notAllowed(v, job)
 	}
 	if err == nil {
-		s.cfg.Logger.Info("job changed", "job", job.ID, "verb", v.name, "from", in.RemoteAddr)
+		s.cfg.Logger.Info("job changed", "job", job.ID, "verb", v.name, "by", in.caller)
 	}
 	return err
 }

@@ -19,6 +19,7 @@ type Problem struct {
 	Status  int            `json:"status"` // of HTTP
 	Detail  string         `json:"detail,omitempty"`
 	Allowed []fsm.JobState `json:"allowed_states,omitempty"` // the job states that allow what was asked
+	Needed  fsm.Role       `json:"needed_role,omitempty"`    // that allows what was asked
 }
 
 // Error gives the detail.
@@ -51,6 +52,11 @@ const (
 	CodeTooLarge     = "too-large"
 	CodeNoLeader     = "no-leader"
 	CodeInternal     = "internal"
+	CodeTokenExpired = "token-expired"
+	CodeForbidden    = "forbidden"
+	CodeTooMany      = "too-many-requests"
+	CodeNoToken      = "no-such-token"
+	CodeTokenExists  = "token-exists"
 )
 
 // ErrNoLeader means that no leader is known, or that none answered in time.
@@ -88,6 +94,9 @@ func problemOf(err error) *Problem {
 		{fsm.ErrNoJob, http.StatusNotFound, CodeNoJob, "no such job"},
 		{fsm.ErrJobExists, http.StatusConflict, CodeJobExists, "a job with this ID exists"},
 		{fsm.ErrJobState, http.StatusConflict, CodeJobState, "not allowed in the job's state"},
+		{fsm.ErrNoToken, http.StatusNotFound, CodeNoToken, "no such token"},
+		{fsm.ErrTokenExists, http.StatusConflict, CodeTokenExists, "a token with this name exists"},
+		{fsm.ErrTooManyTokens, http.StatusConflict, CodeConflict, "there are as many tokens as there may be; remove one first"},
 		{fsm.ErrTooLarge, http.StatusRequestEntityTooLarge, CodeTooLarge, "the job's description is too large"},
 		{fsm.ErrInvalid, http.StatusBadRequest, CodeBadRequest, "refused by the state machine"},
 		{ErrNoLeader, http.StatusServiceUnavailable, CodeNoLeader, "no leader"},

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -14,6 +13,8 @@ import (
 // State is the replicated state as this node has it; *fsm.Machine is one.
 type State interface {
 	Read(func(*fsm.State))
+	// HashAt is the hash of the encoded state and the index that it is of.
+	HashAt() (index uint64, hash [32]byte)
 }
 
 // Leader is the scheduler of this node; *scheduler.Leader is one.
@@ -60,7 +61,7 @@ type Control interface {
 	Leave(ctx context.Context) error
 }
 
-// Config is what a server works with. Everything but Forwarder is required.
+// Config is what a server works with. Everything down to Logger but Forwarder is required.
 type Config struct {
 	Node      string // this node's ID
 	Token     Token
@@ -71,6 +72,8 @@ type Config struct {
 	Control   Control
 	Forwarder Forwarder // nil: there are no other nodes
 	Logger    *slog.Logger
+	Authority [32]byte         // hash of the cluster's authority, for tokens; zero where the API is on loopback only
+	Now       func() time.Time // nil: the system's clock
 }
 
 // Headers of requests and answers.
@@ -79,6 +82,8 @@ const (
 	IndexHeader     = "Brigade-Index"        // of the log, when the answer was made
 	StaleHeader     = "Brigade-Stale"        // "true": the node sees no leader, the state may be old
 	NonceHeader     = "Idempotency-Key"      // 32 hex digits: the submission can be sent again
+	RequestHeader   = "Brigade-Request-Id"   // of answers: the ID that log and history know the request by
+	CallerHeader    = "Brigade-Caller"       // between nodes: who asks, as JSON of a Caller
 )
 
 const (
@@ -93,13 +98,14 @@ const (
 
 // Server answers for one node.
 type Server struct {
-	cfg Config
-	mux *http.ServeMux
+	cfg      Config
+	mux      *http.ServeMux
+	failures *failures
 }
 
 // New returns a server.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, mux: http.NewServeMux()}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), failures: newFailures()}
 	for _, r := range s.routes() {
 		s.mux.Handle(r.pattern, s.handle(r))
 	}
@@ -123,36 +129,19 @@ func (s *Server) nothingThere(r *http.Request) (*reply, error) {
 	return nil, problemf(http.StatusNotFound, CodeNotFound, "not found", "there is nothing at %s", r.URL.Path)
 }
 
-// Handler serves clients, who must show the token. /healthz and /readyz are open.
-func (s *Server) Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/healthz" && r.URL.Path != "/readyz" && !s.cfg.Token.matches(bearer(r)) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="brigade"`)
-			s.fail(w, r, problemf(http.StatusUnauthorized, CodeUnauthorized, "unauthorized", "a token is wanted: Authorization: Bearer TOKEN"))
-			return
-		}
-		r.Header.Del(ForwardedHeader) // only nodes may say so, and they come another way
-		s.mux.ServeHTTP(w, r)
-	})
-}
-
-// PeerHandler serves requests that other nodes pass on; the connection has proven who they are.
-func (s *Server) PeerHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get(ForwardedHeader) == "" {
-			s.fail(w, r, problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the header %s is missing", ForwardedHeader))
-			return
-		}
-		s.mux.ServeHTTP(w, r)
-	})
-}
-
 // HTTPServer returns an HTTP server with bounds on all that a client could take its time with.
 func HTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: h, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute,
 	}
+}
+
+func (s *Server) now() time.Time {
+	if s.cfg.Now != nil {
+		return s.cfg.Now()
+	}
+	return time.Now()
 }
 
 // leads tells whether this node is the leader as far as it knows.
@@ -163,12 +152,6 @@ func (s *Server) freshness() Freshness {
 	f := Freshness{Stale: s.cfg.Members.Leader() == ""}
 	s.cfg.State.Read(func(state *fsm.State) { f.Index = state.Index() })
 	return f
-}
-
-// propose commits a command and returns why the state refused it.
-func (s *Server) propose(ctx context.Context, cmd fsm.Command) error {
-	result, err := s.cfg.Leader.Propose(ctx, cmd)
-	return errors.Join(err, result.Err)
 }
 
 // job finds a job.

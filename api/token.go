@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 const (
@@ -20,10 +21,74 @@ const (
 	tokenFile  = "token"
 	addrFile   = "api.addr"
 	maxSmall   = 4 << 10
+	minSecret  = 16
+)
+
+// A token is written on one line, its parts with dots between them: the version, the ID, the secret and, unless it is for
+// loopback only, the hash of the cluster's authority. What nodes are shown is the same without the hash.
+const (
+	tokenVersion  = "brigade1"
+	localID       = "local" // of the token in a node's data directory
+	authoritySize = sha256.Size
 )
 
 // Token is a bearer token. It never prints.
-type Token struct{ secret string }
+type Token struct {
+	id, secret string
+	authority  string // hash in base64url; "" where it is not known
+}
+
+// newToken makes a token of a secret.
+func newToken(id string, secret [tokenBytes]byte) Token {
+	return Token{id: id, secret: base64.RawURLEncoding.EncodeToString(secret[:])}
+}
+
+// For returns the token with the authority of its cluster; zero takes it away.
+func (t Token) For(authority [authoritySize]byte) Token {
+	t.authority = ""
+	if authority != [authoritySize]byte{} {
+		t.authority = base64.RawURLEncoding.EncodeToString(authority[:])
+	}
+	return t
+}
+
+// line is the token as it is written down.
+func (t Token) line() string {
+	if t.authority == "" {
+		return t.bearer()
+	}
+	return t.bearer() + "." + t.authority
+}
+
+// bearer is the token as nodes are shown it.
+func (t Token) bearer() string { return tokenVersion + "." + t.id + "." + t.secret }
+
+// pin is the hash of the authority.
+func (t Token) pin() (hash [authoritySize]byte, ok bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(t.authority)
+	if err != nil || len(raw) != authoritySize {
+		return hash, false
+	}
+	return [authoritySize]byte(raw), true
+}
+
+// parseToken reads a token. A secret alone is a local token, as the first version wrote them.
+func parseToken(text string) (t Token, ok bool) {
+	parts := strings.Split(text, ".")
+	if len(parts) == 1 && len(text) >= minSecret {
+		return Token{id: localID, secret: text}, true
+	}
+	if len(parts) < 3 || len(parts) > 4 || parts[0] != tokenVersion || parts[1] == "" || len(parts[2]) < minSecret {
+		return Token{}, false
+	}
+	t = Token{id: parts[1], secret: parts[2]}
+	if len(parts) == 4 {
+		t.authority = parts[3]
+		_, ok := t.pin()
+		return t, ok
+	}
+	return t, true
+}
 
 // String keeps the token out of logs and errors.
 func (Token) String() string { return "(token)" }
@@ -52,13 +117,18 @@ func LocalToken(dir string) (Token, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return t, err
 	}
-	raw := make([]byte, tokenBytes)
-	rand.Read(raw) // never fails, says its documentation
-	t = Token{base64.RawURLEncoding.EncodeToString(raw)}
-	if err := writeSmall(filepath.Join(dir, tokenFile), t.secret); err != nil {
-		return Token{}, fmt.Errorf("make token: %w", err)
+	var raw [tokenBytes]byte
+	rand.Read(raw[:]) // never fails, says its documentation
+	t = newToken(localID, raw)
+	return t, WriteToken(LocalTokenFile(dir), t)
+}
+
+// WriteToken writes a token file, mode 0600.
+func WriteToken(path string, t Token) error {
+	if err := writeSmall(path, t.line()); err != nil {
+		return fmt.Errorf("write token: %w", err)
 	}
-	return t, nil
+	return nil
 }
 
 // LocalTokenFile is where the token of a data directory stands.
@@ -70,10 +140,11 @@ func ReadToken(path string) (Token, error) {
 	if err != nil {
 		return Token{}, fmt.Errorf("read token: %w", err)
 	}
-	if len(text) < 16 || bytes.ContainsAny(text, " \t\r\n") {
-		return Token{}, fmt.Errorf("read token: %s does not hold a token", path) // the content stays out
+	t, ok := parseToken(string(text))
+	if !ok || bytes.ContainsAny(text, " \t\r\n") {
+		return Token{}, fmt.Errorf("read token: %s does not hold a token that this version reads", path) // the content stays out
 	}
-	return Token{string(text)}, nil
+	return t, nil
 }
 
 // WriteAddr tells commands on this machine where the node of a data directory answers.

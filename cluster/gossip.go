@@ -112,22 +112,26 @@ func (g *gossip) create(ctx context.Context) error {
 	return nil
 }
 
-// refresh makes a new memberlist if the machine's address is another by now.
-func (g *gossip) refresh(ctx context.Context) error {
+// refresh makes a new memberlist if the machine's address is another by now, and tells whether it did: a new one knows
+// nobody.
+func (g *gossip) refresh(ctx context.Context) (renewed bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	at, err := g.conf.advertise(ctx)
 	if err != nil || g.left || at == g.at && g.list != nil {
-		return err
+		return false, err
 	}
 	g.logger.Info("this node's address has changed", "from", g.at, "to", at)
 	if g.list != nil {
 		err := g.list.Shutdown()
 		if g.list = nil; err != nil {
-			return fmt.Errorf("stop gossip: %w", err)
+			return false, fmt.Errorf("stop gossip: %w", err)
 		}
 	}
-	return g.create(ctx)
+	if err := g.create(ctx); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // address is where others reach the gossip.
@@ -171,6 +175,10 @@ func (g *gossip) join(address string) error {
 		return nil
 	}
 	_, err := list.Join([]string{address})
+	var wrapped interface{ WrappedErrors() []error } // one, in a text of several lines
+	if errors.As(err, &wrapped) {
+		err = errors.Join(wrapped.WrappedErrors()...)
+	}
 	return err
 }
 
@@ -258,7 +266,7 @@ func listenGossip(c gossipConfig, port int, logger *log.Logger) (gossipTransport
 		}
 	}
 	if err != nil {
-		return gossipTransport{}, fmt.Errorf("listen on gossip port %s: %w", net.JoinHostPort(c.bind, strconv.Itoa(port)), err)
+		return gossipTransport{}, &PortError{Port: "gossip", Number: port, Err: err}
 	}
 	return gossipTransport{t, c.dial, c.drop}, nil
 }

@@ -18,12 +18,13 @@ const (
 
 // gossipLogger returns a logger for memberlist that writes to l.
 func gossipLogger(l *slog.Logger) *log.Logger {
-	return log.New(&gossipLog{log: l.With("component", "gossip"), told: map[string]time.Time{}}, "", 0)
+	return log.New(&gossipLog{log: l.With("component", "gossip"), told: map[string]time.Time{}, quiet: newQuiet()}, "", 0)
 }
 
 // gossipLog takes memberlist's lines, each a Write.
 type gossipLog struct {
-	log *slog.Logger
+	log   *slog.Logger
+	quiet *quiet
 
 	mu   sync.Mutex
 	told map[string]time.Time // strangers' hosts
@@ -53,6 +54,16 @@ func (g *gossipLog) Write(line []byte) (int, error) {
 		}
 		return len(line), nil
 	}
+	if level > slog.LevelDebug {
+		leftOut, ok := g.quiet.pass(sameAs(text))
+		if !ok {
+			return len(line), nil
+		}
+		if leftOut > 0 {
+			g.log.Log(context.Background(), level, text, "left_out", leftOut)
+			return len(line), nil
+		}
+	}
 	g.log.Log(context.Background(), level, text)
 	return len(line), nil
 }
@@ -72,8 +83,12 @@ func (g *gossipLog) first(host string) bool {
 	return true
 }
 
-// source reads the host out of a line that ends with "from=HOST:PORT".
+// source reads the host out of a line that ends with "from=HOST:PORT", or the address that could not be joined.
 func source(text string) string {
+	if _, to, ok := strings.Cut(text, "failed to join "); ok {
+		to, _, _ = strings.Cut(to, ": ")
+		return to
+	}
 	_, from, ok := strings.Cut(text, "from=")
 	if !ok {
 		return "(unknown)"

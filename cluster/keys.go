@@ -79,6 +79,11 @@ func (k Key) authority() (*x509.Certificate, crypto.Signer, error) {
 }
 
 func signNode(ca *x509.Certificate, signer crypto.Signer, nodeID string) (tls.Certificate, error) {
+	return signFor(ca, signer, nodeID, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
+}
+
+// signFor makes a random key and signs it for a name.
+func signFor(ca *x509.Certificate, signer crypto.Signer, name string, uses ...x509.ExtKeyUsage) (tls.Certificate, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make node key: %w", err)
@@ -88,10 +93,9 @@ func signNode(ca *x509.Certificate, signer crypto.Signer, nodeID string) (tls.Ce
 		return tls.Certificate{}, fmt.Errorf("make serial number: %w", err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: nodeID}, DNSNames: []string{nodeID},
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		NotBefore: certsFrom, NotAfter: certsTo,
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: uses,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, ca, public, signer)
 	if err != nil {

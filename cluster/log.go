@@ -12,15 +12,18 @@ import (
 // raftLogger returns a logger for raft that writes to l.
 func raftLogger(l *slog.Logger) hclog.Logger {
 	logger := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Debug, Output: io.Discard})
-	logger.RegisterSink(logSink{l.With("component", "raft")})
+	logger.RegisterSink(logSink{l.With("component", "raft"), newQuiet()})
 	return logger
 }
 
 // logSink receives raft's messages.
-type logSink struct{ log *slog.Logger }
+type logSink struct {
+	log   *slog.Logger
+	quiet *quiet
+}
 
 // Accept implements hclog.SinkAdapter. Levels come down by one: every start and election is a warning to raft, to the
-// operator of a cluster it is not.
+// operator of a cluster it is not. Of a peer that is away raft tells several times a second: see quiet.
 func (s logSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
 	switch {
@@ -38,5 +41,25 @@ func (s logSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 		// As text: some values are live structures of raft.
 		attrs = append(attrs, slog.String(fmt.Sprint(args[i]), fmt.Sprint(args[i+1])))
 	}
+	if to > slog.LevelDebug {
+		leftOut, ok := s.quiet.pass(lineKey(msg, attrs))
+		if !ok {
+			return
+		}
+		if leftOut > 0 {
+			attrs = append(attrs, slog.Int("left_out", leftOut))
+		}
+	}
 	s.log.LogAttrs(ctx, to, msg, attrs...)
+}
+
+// lineKey is what makes two of raft's lines say the same: the message, and the peer that it is of.
+func lineKey(msg string, attrs []slog.Attr) string {
+	for _, a := range attrs {
+		switch a.Key {
+		case "peer", "target", "server-id", "last-leader-id":
+			msg += " " + a.Value.String()
+		}
+	}
+	return msg
 }

@@ -30,6 +30,7 @@ type Member struct {
 	WorkerOnly bool `json:"worker_only,omitempty"`
 	Draining   bool `json:"draining,omitempty"`
 	Leaving    bool `json:"leaving,omitempty"`
+	DiskLow    bool `json:"disk_low,omitempty"` // see SetDiskLow
 	Alive      bool `json:"alive"`
 	Self       bool `json:"self,omitempty"`
 	// Term is the one that it says to be leader of, 0 for others.
@@ -51,6 +52,7 @@ type meta struct {
 	WorkerOnly bool   `json:"w,omitempty"`
 	Draining   bool   `json:"d,omitempty"`
 	Leaving    bool   `json:"l,omitempty"`
+	DiskLow    bool   `json:"f,omitempty"`
 	Term       uint64 `json:"t,omitempty"`
 }
 
@@ -96,7 +98,7 @@ func readMember(name, gossip string, text []byte) (Member, error) {
 	}
 	return Member{
 		ID: id, Start: start, Gossip: gossip, Peer: m.Peer, API: m.API, Version: m.Version, Cluster: m.Cluster, Expect: m.Expect,
-		HasState: m.HasState, WorkerOnly: m.WorkerOnly, Draining: m.Draining, Leaving: m.Leaving, Term: m.Term,
+		HasState: m.HasState, WorkerOnly: m.WorkerOnly, Draining: m.Draining, Leaving: m.Leaving, DiskLow: m.DiskLow, Term: m.Term,
 	}, nil
 }
 

@@ -3,8 +3,10 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -360,6 +362,10 @@ func TestChangedAddress(t *testing.T) {
 	c.start(n)
 	c.voters(3, 3)
 	c.everybodySeesAll()
+	// Nobody is at the old address any more, so that only the node itself can tell of the new one.
+	c.wires.own(n.GossipAddr(), "nobody")
+	c.wires.own(fmt.Sprintf("127.0.0.1:%d", n.PeerAddr().(*net.TCPAddr).Port), "nobody")
+	c.wires.isolate("nobody", true)
 	moved.Store(true)
 	for _, other := range c.nodes[:2] {
 		eventually(t, other.name+" knows the new address", func() bool {

@@ -63,6 +63,7 @@ type Timing struct {
 	Stable      time.Duration // Policy.Stable, 10 s
 	FailedVoter time.Duration // Policy.FailedVoter, 2 min
 	Forget      time.Duration // Policy.Forget, 72 h
+	Replenish   time.Duration // between looks for segments without a second copy, 10 min; a tenth of it between looks who is there
 }
 
 func (t Timing) withDefaults() Timing {
@@ -71,7 +72,7 @@ func (t Timing) withDefaults() Timing {
 		is    time.Duration
 	}{
 		{&t.Probe, time.Second}, {&t.Rejoin, 15 * time.Second}, {&t.Plan, time.Second}, {&t.Stable, 10 * time.Second},
-		{&t.FailedVoter, 2 * time.Minute}, {&t.Forget, 72 * time.Hour},
+		{&t.FailedVoter, 2 * time.Minute}, {&t.Forget, 72 * time.Hour}, {&t.Replenish, 10 * time.Minute},
 	} {
 		if *d.value <= 0 {
 			*d.value = d.is
@@ -79,6 +80,19 @@ func (t Timing) withDefaults() Timing {
 	}
 	return t
 }
+
+// PortError is a port of a node that cannot be listened on.
+type PortError struct {
+	Port   string // peer or gossip
+	Number int
+	Err    error
+}
+
+// Error implements error.
+func (e *PortError) Error() string { return "listen on " + e.Port + " port: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *PortError) Unwrap() error { return e.Err }
 
 // network is a node's side of the cluster: its ports, and what it knows of the others.
 type network struct {
@@ -105,6 +119,7 @@ type network struct {
 type flags struct {
 	mu                sync.Mutex
 	draining, leaving bool
+	diskLow           bool
 }
 
 func (f *flags) set(change func(*flags)) {
@@ -113,10 +128,10 @@ func (f *flags) set(change func(*flags)) {
 	change(f)
 }
 
-func (f *flags) get() (draining, leaving bool) {
+func (f *flags) get() (draining, leaving, diskLow bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.draining, f.leaving
+	return f.draining, f.leaving, f.diskLow
 }
 
 func (c *Network) check() error {
@@ -169,7 +184,7 @@ func openNetwork(c Network, nodeID string, log *slog.Logger) (*network, error) {
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort(c.Bind, strconv.Itoa(c.PeerPort)))
 	if err != nil {
-		return nil, fmt.Errorf("listen on peer port: %w", err)
+		return nil, &PortError{Port: "peer", Number: c.PeerPort, Err: err}
 	}
 	n.dialer = &dialer{id: id, dial: c.Dial, address: n.peerAddress, conns: map[net.Conn]struct{}{}}
 	n.mux = newMux(l, id, nodeID, log)
@@ -249,11 +264,12 @@ func (n *network) peerAdvertised(ctx context.Context) (string, error) {
 }
 
 func (n *network) meta(hasState bool, term uint64) meta {
-	draining, leaving := n.flags.get()
+	draining, leaving, diskLow := n.flags.get()
 	self, _ := n.table.get(n.nodeID)
 	return meta{
 		Peer: self.Peer, API: n.conf.API, Version: n.conf.Version, Cluster: n.origin.cluster(), Expect: n.conf.Expect,
-		HasState: hasState, WorkerOnly: n.conf.WorkerOnly, Draining: draining, Leaving: leaving, Term: term,
+		HasState: hasState, WorkerOnly: n.conf.WorkerOnly, Draining: draining, Leaving: leaving, DiskLow: diskLow,
+		Term: term,
 	}
 }
 
@@ -306,6 +322,26 @@ func (n *Node) Members() []Member {
 
 // MembersChanged is closed by the next change of Members.
 func (n *Node) MembersChanged() <-chan struct{} { return n.net.table.wait() }
+
+// Quorate tells whether as many voters are alive, in gossip's opinion, as it takes to lead: without them nothing can be
+// written. A cluster of one always is.
+func (n *Node) Quorate() bool {
+	servers, err := n.Servers()
+	if err != nil || n.net == nil {
+		return err == nil
+	}
+	voters, alive := 0, 0
+	for _, s := range servers {
+		if !s.Voter {
+			continue
+		}
+		voters++
+		if m, _ := n.net.table.get(s.ID); m.Alive {
+			alive++
+		}
+	}
+	return alive >= voters/2+1
+}
 
 // Servers are the members that hold the state, as this node knows it, and which of them vote.
 func (n *Node) Servers() ([]Server, error) {

@@ -177,7 +177,8 @@ func raftConfig(c Config) (*raft.Config, error) {
 	conf.SnapshotThreshold = snapshotThreshold
 	conf.SnapshotInterval = snapshotInterval
 	conf.TrailingLogs = trailingLogs
-	conf.BatchApplyCh = true // up to ten times the rate; what waits is bounded by the callers' contexts
+	conf.BatchApplyCh = true      // up to ten times the rate; what waits is bounded by the callers' contexts
+	conf.ShutdownOnRemove = false // a leader that loses its vote goes on as a follower
 	conf.NoLegacyTelemetry = true
 	conf.Logger = raftLogger(c.Logger)
 	return conf, nil

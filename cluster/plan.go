@@ -26,6 +26,7 @@ type Standing struct {
 	Left       bool      // it leaves or has left for good
 	WorkerOnly bool
 	Draining   bool
+	DiskLow    bool // its disk is nearly full
 	// CaughtUp is since when, without a break, it has been alive and has had all but the newest entries; zero: it has not.
 	CaughtUp time.Time
 }
@@ -93,7 +94,9 @@ func (p Policy) Plan(config []Server, standings []Standing, now time.Time) []Cha
 	pl.budget = max(1, (pl.count(isVoter)-1)/2)
 	pl.removeGone()
 	pl.addNew(standings)
-	pl.adjustVoters()
+	if !pl.stepDown() {
+		pl.adjustVoters()
+	}
 	return pl.changes
 }
 
@@ -207,6 +210,23 @@ func (p *plan) addNew(standings []Standing) {
 	}
 }
 
+// stepDown takes the leader's own vote when its disk is nearly full: raft then ends its leadership, once that is committed.
+// More than half of the voters must be others that are alive, or an entry that only this node got would leave the cluster
+// without anybody who can win: raft lets nobody stand for election that its own newest configuration gives no vote.
+func (p *plan) stepDown() bool {
+	i := slices.IndexFunc(p.servers, func(s Server) bool { return s.Voter && p.by[s.ID].Self && p.by[s.ID].DiskLow })
+	if i < 0 {
+		return false
+	}
+	others := func(s Server) bool { return s.Voter && !p.by[s.ID].Self && p.by[s.ID].Alive && !p.by[s.ID].Left }
+	healthy := p.count(func(s Server) bool { return others(s) && !p.by[s.ID].DiskLow })
+	if healthy == 0 || p.count(others) < p.count(isVoter)/2+1 || !p.mayLose(p.servers[i]) {
+		return false
+	}
+	p.add(Demote, p.servers[i].ID, "its disk is nearly full: another is to lead")
+	return true
+}
+
 // adjustVoters brings the number of voters to its target, or replaces one that failed. It never does both, and it takes
 // a failed voter away before its replacement comes: the other way round the majority would grow first.
 func (p *plan) adjustVoters() {
@@ -229,9 +249,12 @@ func (p *plan) spares() []Server {
 	fit := slices.DeleteFunc(slices.Clone(p.servers), func(s Server) bool {
 		st := p.by[s.ID]
 		stable := !st.CaughtUp.IsZero() && (leaving || p.now.Sub(st.CaughtUp) >= p.policy.Stable)
-		return s.Voter || !st.Alive || st.Left || st.WorkerOnly || !stable
+		// A leader without a vote has just stepped down.
+		return s.Voter || !st.Alive || st.Self || st.Left || st.WorkerOnly || !stable
 	})
-	slices.SortStableFunc(fit, func(a, b Server) int { return order(p.by[a.ID].Draining, p.by[b.ID].Draining) })
+	slices.SortStableFunc(fit, func(a, b Server) int {
+		return cmp.Or(order(p.by[a.ID].DiskLow, p.by[b.ID].DiskLow), order(p.by[a.ID].Draining, p.by[b.ID].Draining))
+	})
 	return fit
 }
 
@@ -257,7 +280,8 @@ func (p *plan) demote(n int) {
 	voters := slices.DeleteFunc(slices.Clone(p.servers), func(s Server) bool { return !s.Voter || p.by[s.ID].Self || p.by[s.ID].Left })
 	slices.Reverse(voters)
 	slices.SortStableFunc(voters, func(a, b Server) int {
-		return cmp.Or(order(p.alive(a), p.alive(b)), order(!p.by[a.ID].Draining, !p.by[b.ID].Draining))
+		x, y := p.by[a.ID], p.by[b.ID]
+		return cmp.Or(order(p.alive(a), p.alive(b)), order(!x.DiskLow, !y.DiskLow), order(!x.Draining, !y.Draining))
 	})
 	for _, s := range voters {
 		if n == 0 {
@@ -274,6 +298,15 @@ func (p *plan) replace() {
 	for _, s := range p.servers {
 		if s.Voter && p.failed(s, p.policy.FailedVoter) && p.mayLose(s) {
 			p.add(Demote, s.ID, fmt.Sprintf("it failed more than %v ago and a spare is ready", p.policy.FailedVoter))
+			return
+		}
+	}
+	if p.by[p.spares()[0].ID].DiskLow {
+		return
+	}
+	for _, s := range p.servers {
+		if st := p.by[s.ID]; s.Voter && st.DiskLow && !st.Self && p.mayLose(s) {
+			p.add(Demote, s.ID, "its disk is nearly full and a spare is ready")
 			return
 		}
 	}

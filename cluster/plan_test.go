@@ -42,6 +42,8 @@ func standingsOf(t *testing.T, text string) (all []Standing) {
 				st.WorkerOnly = true
 			case "draining":
 				st.Draining = true
+			case "low":
+				st.DiskLow = true
 			case "behind":
 				st.CaughtUp = time.Time{}
 			case "fresh":
@@ -107,6 +109,20 @@ func TestPlan(t *testing.T) {
 		{"a wiped machine", "a b c", "a:self b c:dead=1s d:at=at-c,behind", "remove c, add nonvoter d"},
 		{"a machine wiped twice", "a b c- d-", "a:self b c:dead=1s d:dead=1s,at=at-c e:at=at-c,behind", "remove c, remove d, add nonvoter e"},
 		{"an address is not taken from the living", "a b c", "a:self b c d:at=at-c,behind", "add nonvoter d"},
+
+		{"a leader low on disk steps down", "a b c", "a:self,low b c", "demote a"},
+		{"and votes again under another", "a- b c", "a:low b:self c", "promote a"},
+		{"a spare votes rather", "a- b c d-", "a:low b:self c d", "promote d"},
+		{"it stays where all are low", "a b c", "a:self,low b:low c:low", ""},
+		{"it stays while another voter is dead", "a b c", "a:self,low b:dead=1s c", ""},
+		{"of five one may be dead", "a b c d e", "a:self,low b:dead=1s c d e", "demote a"},
+		{"the only voter stays", "a b-", "a:self,low b", ""},
+		{"one of two voters stays", "a b", "a:self,low b", "demote b"},
+		{"a follower low on disk keeps its vote", "a b c", "a:self b:low c", ""},
+		{"until there is a spare", "a b c d-", "a:self b:low c d", "demote b"},
+		{"which is not low itself", "a b c d-", "a:self b:low c d:low", ""},
+		{"a failed voter is replaced before it", "a b c d-", "a:self b:low c:dead=3m d", "demote c"},
+		{"the low before others", "a b c d e f g", "a:self b:low c d e f g:draining", "demote b, demote g"},
 
 		{"worker only", "a", "a:self b:worker", ""},
 		{"becomes worker only", "a b c", "a:self b c:worker", "remove c"},
@@ -187,7 +203,7 @@ func randomCluster(r *rand.Rand) ([]Server, []Standing) {
 				config = append(config, Server{id, i == 0 || r.IntN(3) > 0})
 			}
 			long := planNow.Add(-time.Hour)
-			st := Standing{ID: id, Self: i == 0, Alive: i == 0 || r.IntN(3) > 0, Since: long, Left: r.IntN(6) == 0, WorkerOnly: i > 0 && r.IntN(8) == 0}
+			st := Standing{ID: id, Self: i == 0, Alive: i == 0 || r.IntN(3) > 0, Since: long, Left: r.IntN(6) == 0, DiskLow: r.IntN(4) == 0, WorkerOnly: i > 0 && r.IntN(8) == 0}
 			st.Address = fmt.Sprint("at-", r.IntN(12))
 			if !st.Alive && r.IntN(3) == 0 {
 				st.Since = planNow.Add(-100 * time.Hour)

@@ -151,7 +151,7 @@ func (l *reconciler) standings(config []Server) []Standing {
 		}
 		all = append(all, Standing{
 			ID: m.ID, Address: m.Peer, Self: m.Self, Alive: m.Alive, Since: m.Since, Left: m.Leaving, WorkerOnly: m.WorkerOnly,
-			Draining: m.Draining, CaughtUp: l.caughtUp[m.ID],
+			Draining: m.Draining, DiskLow: m.DiskLow, CaughtUp: l.caughtUp[m.ID],
 		})
 	}
 	for _, s := range config {

@@ -45,6 +45,7 @@ func (n *Node) ShareSpool(local *Spool) *SharedSpool {
 	s.log = n.net.log
 	n.Handle("PUT "+spoolPath+"{name}", http.HandlerFunc(s.servePut))
 	n.Handle("GET "+spoolPath+"{name}", http.HandlerFunc(s.serveGet)) // HEAD, too
+	n.Handle("POST "+havePath, handleJSON(n.net.logWrite, s.serveHave))
 	n.net.run(s.copySingles)
 	return s
 }
@@ -256,11 +257,14 @@ func (s *SharedSpool) Sweep(ctx context.Context, before time.Time, keep func(nam
 		if !e.ModTime.Before(before) || keep(e.Name) {
 			continue
 		}
-		if err := s.local.Remove(e.Name); err != nil {
+		gone, err := s.local.removeOlder(e.Name, before)
+		if err != nil {
 			return removed, err
 		}
-		s.done(e.Name)
-		removed++
+		if gone {
+			s.done(e.Name)
+			removed++
+		}
 	}
 	return removed, nil
 }
@@ -311,10 +315,4 @@ func (s *SharedSpool) refuse(w http.ResponseWriter, status int, code, message st
 	s.node.net.logWrite(WritePeerError(w, status, code, message))
 }
 
-func pathName(r *http.Request) (name [32]byte, ok bool) {
-	raw, err := hex.DecodeString(r.PathValue("name"))
-	if err != nil || len(raw) != len(name) {
-		return name, false
-	}
-	return [32]byte(raw), true
-}
+func pathName(r *http.Request) (name [32]byte, ok bool) { return parseName(r.PathValue("name")) }

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,6 +38,9 @@ var (
 type Spool struct {
 	dir   string
 	space func(path string) (free, total uint64, err error)
+	low   atomic.Bool // as Low said last
+
+	sweeping sync.RWMutex // held to take a segment that is there for stored again, and to remove old ones
 }
 
 // SpoolEntry is a segment as List finds it.
@@ -82,8 +87,8 @@ func (s *Spool) Put(ctx context.Context, data []byte) ([32]byte, error) {
 		return name, fmt.Errorf("put segment: %w", err)
 	}
 	// What is there is read again: a file cut short by a crash must not pass for the segment.
-	if _, err := s.Get(ctx, name); err == nil {
-		return name, s.syncName(name)
+	if known, err := s.storedAgain(ctx, name); known {
+		return name, err
 	}
 	if err := s.checkSpace(); err != nil {
 		return name, fmt.Errorf("put segment: %w", err)
@@ -96,6 +101,40 @@ func (s *Spool) Put(ctx context.Context, data []byte) ([32]byte, error) {
 		return name, fmt.Errorf("put segment: %w", err)
 	}
 	return name, nil
+}
+
+// storedAgain takes a segment that is there whole for stored now, so that Sweep spares it as a young one.
+func (s *Spool) storedAgain(ctx context.Context, name [32]byte) (bool, error) {
+	s.sweeping.RLock()
+	defer s.sweeping.RUnlock()
+	if _, err := s.Get(ctx, name); err != nil {
+		return false, nil
+	}
+	now := time.Now()
+	if err := os.Chtimes(s.path(name), now, now); err != nil {
+		return true, fmt.Errorf("put segment: %w", err)
+	}
+	return true, s.syncName(name)
+}
+
+// removeOlder forgets a segment unless it was stored again since a time, and tells whether it did.
+func (s *Spool) removeOlder(name [32]byte, before time.Time) (bool, error) {
+	s.sweeping.Lock()
+	defer s.sweeping.Unlock()
+	info, err := os.Stat(s.path(name))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.ModTime().Before(before) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("remove segment: %w", err)
+	}
+	return true, s.Remove(name)
+}
+
+// has tells whether there is a file for a segment; only reading it shows that it is whole.
+func (s *Spool) has(name [32]byte) bool {
+	_, err := os.Stat(s.path(name))
+	return err == nil
 }
 
 // syncName makes the name of an existing segment durable: whoever wrote it may have been killed before that.
@@ -112,7 +151,7 @@ func (s *Spool) checkSpace() error {
 	if err != nil {
 		return err
 	}
-	if free < minFreeBytes || float64(free) < minFreeShare*float64(total) {
+	if scarce(free, total, 1) {
 		return fmt.Errorf("%w: %d of %d bytes free at %s", ErrSpoolFull, free, total, s.dir)
 	}
 	return nil

@@ -80,7 +80,7 @@ func (n *Node) look() error {
 	net.table.put(Member{
 		ID: net.nodeID, Start: net.gossip.currentStart(), Gossip: net.gossip.address(), Peer: m.Peer, API: m.API, Version: m.Version,
 		Cluster: m.Cluster, Expect: m.Expect, HasState: m.HasState, WorkerOnly: m.WorkerOnly, Draining: m.Draining, Leaving: m.Leaving,
-		Term: m.Term, Alive: true, Self: true,
+		DiskLow: m.DiskLow, Term: m.Term, Alive: true, Self: true,
 	}, time.Now())
 	if err := net.gossip.tell(m); err != nil {
 		return err
@@ -212,7 +212,10 @@ func (n *network) rejoin(ctx context.Context) {
 
 // rejoinOnce tries each address once. It fails where there are some and none answers.
 func (n *network) rejoinOnce(ctx context.Context) error {
-	err := n.gossip.refresh(ctx)
+	renewed, err := n.gossip.refresh(ctx)
+	if renewed {
+		n.loseAll() // nobody hears of this node's new address unless it calls them, as it does those who are not alive
+	}
 	if err != nil {
 		n.log.Warn("cannot renew this node's address", "error", err)
 	} else if peer, err := n.peerAdvertised(ctx); err == nil {
@@ -242,6 +245,13 @@ func (n *network) rejoinOnce(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// loseAll takes nobody for alive, until they are heard of again.
+func (n *network) loseAll() {
+	for _, m := range n.table.alive() {
+		n.table.lost(m.ID, m.Start, time.Now())
+	}
 }
 
 // missing returns the addresses of seeds and of members known that are not of one alive. Names are resolved each time.

@@ -25,12 +25,22 @@ func (s *State) apply(c Command) error {
 		return s.removeJob(c)
 	case RedoJob:
 		return s.redoJob(c)
+	case SetJobLimits:
+		return s.setJobLimits(c)
 	case SetSettings:
 		return s.setSettings(c)
 	case SetNode:
 		return s.setNode(c)
 	case SetClusterID:
 		return s.setClusterID(c)
+	case FixPlaces:
+		return s.fixPlaces(c)
+	case PutToken:
+		return s.putToken(c)
+	case RemoveToken:
+		return s.removeToken(c)
+	case Recorded:
+		return s.recorded(c)
 	case FoldSegments:
 		return s.foldSegments(c)
 	case AssignTasks:
@@ -49,6 +59,8 @@ func (s *State) apply(c Command) error {
 		return s.openUpload(c)
 	case CloseUpload:
 		return s.closeUpload(c)
+	case ShareParts:
+		return s.shareParts(c)
 	default:
 		panic(fmt.Sprintf("command %T is decoded but not applied", c))
 	}

@@ -26,6 +26,9 @@ func (s *State) advanceTask(c AdvanceTask) error {
 		s.addCut(job, &c.Cuts[i])
 	}
 	if c.Done {
+		if c.Parts != nil {
+			s.endShare(old, c.Parts)
+		}
 		s.endTask(job, old)
 		s.finishTask(job, t)
 	} else {
@@ -40,7 +43,7 @@ func (s *State) advanceTask(c AdvanceTask) error {
 
 // checkBounds compares the range of an AdvanceTask with the task's. A repeat was applied before and counts no more.
 func checkBounds(t *Task, c *AdvanceTask) (repeat bool, err error) {
-	if t.Kind == ListTask {
+	if t.byLine() {
 		return checkLines(t, c)
 	}
 	if !bytes.Equal(c.From, t.From) {
@@ -107,13 +110,16 @@ func checkAdvance(job *Job, t *Task, c *AdvanceTask) error {
 			return err
 		}
 	}
+	if err := checkPartsAdvance(t, c); err != nil {
+		return err
+	}
 	return checkCuts(t, c)
 }
 
 // settle returns the task with its lower bound moved, and adds what it counted to its job.
 func settle(job *Job, old *Task, c *AdvanceTask) *Task {
 	t := clone(old)
-	if t.Kind == ListTask {
+	if t.byLine() {
 		t.Line = c.ToLine
 	} else {
 		t.From = c.To

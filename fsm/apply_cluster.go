@@ -13,6 +13,9 @@ const (
 	SettingMaxTasks = "max-worker-num" // tasks that run at once on a node
 )
 
+// SettingTaskStall is how long a task may do nothing before it is taken away, as Go writes a duration.
+const SettingTaskStall = "task_stall"
+
 // Limit returns a setting that is a number, 0 where there is no limit.
 func (s *State) Limit(setting string) int {
 	n, err := strconv.Atoi(s.settings[setting])

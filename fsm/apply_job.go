@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 func (s *State) submitJob(c SubmitJob) error {
 	if !validJobID(c.ID) || len(c.Nonce) != nonceSize || !validType(c.Kind) {
 		return invalid("job %q of type %q with a nonce of %d bytes", c.ID, c.Kind, len(c.Nonce))
 	}
-	if c.Limits.MaxFailures < 0 || c.Limits.MaxFailuresPercent < 0 {
-		return invalid("limits below zero")
+	if err := c.Limits.check(); err != nil {
+		return err
 	}
 	// Compact, as it comes back from a snapshot.
 	var spec bytes.Buffer
@@ -50,7 +51,7 @@ func (s *State) startPass(c StartPass) error {
 	job := &Job{
 		ID: old.ID, Nonce: old.Nonce, Spec: old.Spec, Limits: old.Limits, Type: old.Type, Priority: old.Priority,
 		Submitted: old.Submitted, State: Running, Pass: c.Pass, Started: c.At, PassClock: c.Clock, SkewNanos: c.SkewNanos,
-		PrevStart: old.PrevStart, Incarnation: old.Incarnation, Redone: old.Redone,
+		PrevStart: old.PrevStart, Places: old.Places, Incarnation: old.Incarnation, Redone: old.Redone,
 	}
 	if old.State != Pending {
 		job.PrevStart = old.PassClock
@@ -78,7 +79,8 @@ func (s *State) finishPass(c FinishPass) error {
 	job.Finished = c.At
 	job.State, job.Reason, job.Class = Succeeded, "", ""
 	if job.Counts.Failed > 0 || job.TasksLost > 0 {
-		job.State, job.Reason = Failed, failedReason(job)
+		job.State, job.RetryAt = Failed, max(c.RetryAt, 0)
+		job.Reason = failedReason(job)
 	}
 	s.jobs[job.ID] = job
 	return nil
@@ -88,6 +90,9 @@ func failedReason(j *Job) string {
 	reason := fmt.Sprintf("%d objects failed, %d ranges were given up", j.Counts.Failed, j.TasksLost)
 	if more := j.TasksLost - int64(len(j.LostRanges)); more > 0 {
 		reason += fmt.Sprintf(", %d of these are not recorded and need another pass", more)
+	}
+	if j.RetryAt != 0 {
+		reason += ", to be retried at " + time.Unix(0, j.RetryAt).UTC().Format(time.RFC3339)
 	}
 	return reason
 }
@@ -212,11 +217,15 @@ func (s *State) retryJob(c RetryJob) error {
 	if old.Retried == c.At && old.Retried != 0 {
 		return nil
 	}
-	if old.State != Failed {
+	if old.State != Failed || c.Auto && old.RetryAt == 0 {
 		return ErrJobState
 	}
 	job := clone(old)
 	job.State, job.Reason, job.Class, job.Finished, job.Retried = Running, "", "", 0, c.At
+	job.Retries, job.RetryAt = 0, 0
+	if c.Auto {
+		job.Retries = old.Retries + 1
+	}
 	job.Tolerated = job.Counts.Failed
 	for _, seg := range job.Failed {
 		s.addTask(job, &Task{Kind: ListTask, Segment: &seg, EndLine: seg.Lines, Retry: true})
@@ -287,4 +296,5 @@ func (s *State) endTask(job *Job, t *Task) {
 		job.Listing--
 	}
 	s.dropTask(t)
+	s.dropShares(job, t.Uploads)
 }

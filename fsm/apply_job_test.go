@@ -34,6 +34,9 @@ func TestSubmitJobRefusesInvalid(t *testing.T) {
 		"unknown type":      func(c *SubmitJob) { c.Kind = "move" },
 		"broken spec":       func(c *SubmitJob) { c.Spec = []byte("{") },
 		"negative limit":    func(c *SubmitJob) { c.Limits.MaxFailures = -1 },
+		"negative rate":     func(c *SubmitJob) { c.Limits.Bandwidth = []RateSlot{{0, -1}} },
+		"day beyond week":   func(c *SubmitJob) { c.Limits.Bandwidth = []RateSlot{{minutesOfWeek, 1}} },
+		"time given twice":  func(c *SubmitJob) { c.Limits.Bandwidth = []RateSlot{{5, 1}, {5, 2}} },
 		"negative per cent": func(c *SubmitJob) { c.Limits.MaxFailuresPercent = -1 },
 	} {
 		t.Run(name, func(t *testing.T) {

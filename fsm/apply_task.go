@@ -43,10 +43,15 @@ func (s *State) failTask(c FailTask) error {
 	t = clone(t)
 	t.Attempt++
 	t.Node, t.Epoch, t.NotBefore = "", 0, c.NotBefore
-	if c.GiveUp {
+	switch {
+	case c.GiveUp && t.Kind == PartsTask: // no range is lost: the owner of the upload sends the parts itself
+		s.endShare(t, &PartsResult{Class: short(c.Class), Reason: short(c.Reason)})
 		s.endTask(job, s.tasks[t.ID])
+	case c.GiveUp:
+		s.endTask(job, s.tasks[t.ID])
+		t.Uploads = withoutShares(t.Uploads)
 		s.loseRange(job, t, c.Class, c.Reason)
-	} else {
+	default:
 		s.putTask(t)
 	}
 	if c.Pause && job.State == Running {
@@ -86,14 +91,18 @@ func (s *State) splitTask(c SplitTask) error {
 	head, tail := clone(t), &Task{
 		Kind: t.Kind, From: t.From, To: t.To, Segment: t.Segment, Line: t.Line, EndLine: t.EndLine, Cut: t.Cut, Retry: t.Retry,
 		Grants: t.Grants - 1, // this holder never worked past the cut; earlier ones may have
+		Parts:  t.Parts,
 	}
 	switch t.Kind {
-	case ListTask:
+	case ListTask, PartsTask:
 		if c.AtLine == t.EndLine {
 			return nil
 		}
 		if c.AtLine <= t.Line || c.AtLine > t.EndLine {
 			return ErrBadRange
+		}
+		if t.Kind == PartsTask && s.sharesFull(t) {
+			return invalid("%d shares of one upload", maxShares)
 		}
 		head.EndLine, tail.Line = c.AtLine, c.AtLine
 	case RangeTask, ScanTask:
@@ -112,6 +121,10 @@ func (s *State) splitTask(c SplitTask) error {
 	s.putTask(head)
 	s.addTask(job, tail)
 	s.jobs[job.ID] = job
+	if t.Kind == PartsTask {
+		s.splitShare(head, tail)
+	}
+	s.adoptShares(tail)
 	if cut := s.cuts[job.ID][t.Cut]; cut != nil {
 		cut = clone(cut)
 		cut.Tasks++

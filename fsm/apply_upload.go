@@ -73,6 +73,9 @@ func (s *State) closeUpload(c CloseUpload) error {
 	if !found {
 		return nil
 	}
+	job := clone(s.jobs[t.Job])
+	s.dropShares(job, t.Uploads[i:i+1])
+	s.jobs[job.ID] = job
 	s.putUploads(t, slices.Delete(slices.Clone(t.Uploads), i, i+1))
 	return nil
 }

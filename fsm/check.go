@@ -18,10 +18,14 @@ const (
 	maxSettings   = 256     // settings of the cluster
 	maxSetting    = 64      // bytes of a setting's name
 	maxValue      = 4 << 10 // bytes of a setting's value
+	maxPlace      = 1 << 15 // bytes of what one side of a job is
 	maxNodes      = 1024    // nodes that something is said of
 	clusterIDSize = 16
 	nonceSize     = 16
-	nameSize      = 32 // of a segment
+	nameSize      = 32 // of a segment, as of every SHA-256
+	sumSize       = 8  // of a CRC64, the longest sum of parts
+	maxParts      = 1 << 20
+	maxShares     = 256 // of one upload
 	otherClasses  = "other"
 	listingClass  = "listing" // of ranges lost because listings disagree
 	failuresClass = "failures"

@@ -1,5 +1,7 @@
 package fsm
 
+import "encoding/json"
+
 // Type tells commands apart in the log. Numbers are append-only: they are on disk.
 type Type byte
 
@@ -27,6 +29,12 @@ const (
 	TypeSetSettings  Type = 20
 	TypeSetNode      Type = 21
 	TypeSetClusterID Type = 22
+	TypeFixPlaces    Type = 25
+	TypeShareParts   Type = 26
+	TypeSetJobLimits Type = 27
+	TypePutToken     Type = 28
+	TypeRemoveToken  Type = 29
+	TypeRecorded     Type = 30
 )
 
 // Command is one change of the state. On the log it is a byte of format (FormatVersion), a byte of Type and JSON.
@@ -67,12 +75,14 @@ type StartPass struct {
 	SkewNanos int64  `json:"skew_nanos,omitempty"`
 }
 
-// FinishPass ends a pass that has no task outstanding: succeeded, or failed where objects or ranges failed.
+// FinishPass ends a pass that has no task outstanding: succeeded, or failed where objects or ranges failed. RetryAt is when
+// the leader means to retry what failed; 0 for not at all.
 type FinishPass struct {
-	Job   string `json:"job"`
-	Nonce []byte `json:"nonce"`
-	Pass  uint64 `json:"pass"`
-	At    int64  `json:"at"`
+	Job     string `json:"job"`
+	Nonce   []byte `json:"nonce"`
+	Pass    uint64 `json:"pass"`
+	RetryAt int64  `json:"retry_at,omitempty"`
+	At      int64  `json:"at"`
 }
 
 // PauseJob stops a running job, or keeps a pending one from starting; tasks are released with what they settled.
@@ -106,10 +116,11 @@ type RemoveJob struct {
 }
 
 // RetryJob makes tasks of the failed keys and lost ranges of a failed job and lets it run on in the same pass. At tells a
-// repeat from the next retry.
+// repeat from the next retry. Auto is the leader's own retry, which must be planned; any other starts their count again.
 type RetryJob struct {
 	Job   string `json:"job"`
 	Nonce []byte `json:"nonce"`
+	Auto  bool   `json:"auto,omitempty"`
 	At    int64  `json:"at"`
 }
 
@@ -119,6 +130,16 @@ type RedoJob struct {
 	Job   string `json:"job"`
 	Nonce []byte `json:"nonce"`
 	At    int64  `json:"at"`
+}
+
+// FixPlaces records what both sides of a job are in a pass that is to start or runs, as JSON of the scheduler's, which is
+// opaque here. A pass that runs keeps what was recorded for it.
+type FixPlaces struct {
+	Job         string          `json:"job"`
+	Nonce       []byte          `json:"nonce"`
+	Pass        uint64          `json:"pass"`
+	Source      json.RawMessage `json:"source,omitempty"`
+	Destination json.RawMessage `json:"destination,omitempty"`
 }
 
 // SetSettings changes settings of the cluster. An empty value takes a setting back to its default.
@@ -135,6 +156,30 @@ type SetNode struct {
 // SetClusterID names the cluster, once and for all.
 type SetClusterID struct {
 	ID string `json:"id"` // 32 hex digits
+}
+
+// PutToken makes an API token, of which the state keeps the hash of the secret. Making the same one again is no error.
+type PutToken struct {
+	ID       string `json:"id"` // 16 hex digits
+	Name     string `json:"name"`
+	Role     Role   `json:"role"`
+	Hash     []byte `json:"hash"`               // SHA-256 of the secret
+	Lifetime int64  `json:"lifetime,omitempty"` // nanoseconds from At; 0: for ever
+	At       int64  `json:"at"`
+}
+
+// RemoveToken forgets an API token: from then on it opens nothing.
+type RemoveToken struct {
+	ID string `json:"id"`
+}
+
+// Recorded applies a command and, unless it is refused, puts the event into the history in the same step. On the log it is
+// a byte of format, a byte of Type, the length of the event, the event as JSON, and the command. The command may be nil:
+// then the event alone is kept. The event's number is given by the state. The same request, verb and target sent again do
+// nothing.
+type Recorded struct {
+	Event   Event
+	Command Command
 }
 
 // AssignTasks grants tasks to nodes. The epoch of each is the raft index of this command.
@@ -178,6 +223,7 @@ type AdvanceTask struct {
 	Failed   *Segment         `json:"x,omitempty"`
 	Audit    *Segment         `json:"a,omitempty"`
 	Cuts     []NewCut         `json:"u,omitempty"` // made by a scan in [From, To)
+	Parts    *PartsResult     `json:"p,omitempty"` // of a parts task
 	At       int64            `json:"at,omitempty"`
 }
 
@@ -204,8 +250,8 @@ type FailTask struct {
 	At        int64  `json:"at"`
 }
 
-// SplitTask cuts [At, To) off a range or scan task (lines from AtLine of a list task) as a new task. An equal cut
-// repeated is success.
+// SplitTask cuts [At, To) off a range or scan task (lines from AtLine of a list task, parts of a parts task) as a new
+// task. An equal cut repeated is success.
 type SplitTask struct {
 	Task   uint64 `json:"t"`
 	Epoch  uint64 `json:"e"`
@@ -240,6 +286,18 @@ type CloseUpload struct {
 	Key   []byte `json:"k"`
 }
 
+// ShareParts makes a task of parts [First, End) of an open upload, counted from 0. With Back it takes exactly these parts
+// back, unless a node holds their task: ErrNotPending. Either one repeated is success.
+type ShareParts struct {
+	Task  uint64 `json:"t"`
+	Epoch uint64 `json:"e"`
+	Key   []byte `json:"k"`
+	First int64  `json:"f"`
+	End   int64  `json:"n"`
+	Size  int64  `json:"z"` // of the object in bytes
+	Back  bool   `json:"b,omitempty"`
+}
+
 // FoldSegments puts a manifest in the place of the first segments of a job's audit or failed list.
 type FoldSegments struct {
 	Job      string  `json:"job"`
@@ -248,6 +306,14 @@ type FoldSegments struct {
 	First    []byte  `json:"first"`            // name of the first segment folded, to recognise a repeat
 	Count    int     `json:"count"`
 	Manifest Segment `json:"manifest"`
+}
+
+// SetJobLimits gives a job other limits, in whatever state it is. Spec is the job's description with them.
+type SetJobLimits struct {
+	Job    string    `json:"job"`
+	Nonce  []byte    `json:"nonce"`
+	Spec   []byte    `json:"spec"`
+	Limits JobLimits `json:"limits"`
 }
 
 // Result is what Apply answers for one command.

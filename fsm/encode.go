@@ -31,12 +31,21 @@ func (RedoJob) Type() Type      { return TypeRedoJob }
 func (SetSettings) Type() Type  { return TypeSetSettings }
 func (SetNode) Type() Type      { return TypeSetNode }
 func (SetClusterID) Type() Type { return TypeSetClusterID }
+func (FixPlaces) Type() Type    { return TypeFixPlaces }
+func (SetJobLimits) Type() Type { return TypeSetJobLimits }
+func (ShareParts) Type() Type   { return TypeShareParts }
+func (PutToken) Type() Type     { return TypePutToken }
+func (RemoveToken) Type() Type  { return TypeRemoveToken }
+func (Recorded) Type() Type     { return TypeRecorded }
 
 // Encode returns a command as it stands in the log: a byte of format, a byte of type and JSON. It refuses with
 // ErrTooLarge what exceeds MaxEntry, and an AdvanceTask beyond MaxAdvance (MaxScanAdvance with cuts).
 func Encode(c Command) ([]byte, error) {
 	if b, ok := c.(Batch); ok {
 		return encodeBatch(b)
+	}
+	if r, ok := c.(Recorded); ok {
+		return encodeRecorded(r)
 	}
 	body, err := json.Marshal(c)
 	if err != nil {
@@ -103,6 +112,9 @@ func Decode(entry []byte) (Command, error) {
 	}
 	if Type(entry[1]) == TypeBatch {
 		return decodeBatch(entry[2:])
+	}
+	if Type(entry[1]) == TypeRecorded {
+		return decodeRecorded(entry[2:])
 	}
 	return decodeOne(Type(entry[1]), entry[2:])
 }
@@ -172,6 +184,16 @@ func decodeOne(t Type, body []byte) (Command, error) {
 		return decodeAs[SetNode](body)
 	case TypeSetClusterID:
 		return decodeAs[SetClusterID](body)
+	case TypeFixPlaces:
+		return decodeAs[FixPlaces](body)
+	case TypeSetJobLimits:
+		return decodeAs[SetJobLimits](body)
+	case TypeShareParts:
+		return decodeAs[ShareParts](body)
+	case TypePutToken:
+		return decodeAs[PutToken](body)
+	case TypeRemoveToken:
+		return decodeAs[RemoveToken](body)
 	default:
 		return nil, fmt.Errorf("decode command: %w: type %d", ErrUnknownFormat, t)
 	}

@@ -14,19 +14,20 @@ import (
 // everyCommand has one command of each type, every field set.
 func everyCommand() []Command {
 	return []Command{
-		SubmitJob{ID: "j", Nonce: testNonce, Kind: "copy", Spec: []byte(`{}`), Limits: JobLimits{MaxFailures: 1, MaxFailuresPercent: 2.5}, Priority: 3, At: 4},
+		SubmitJob{ID: "j", Nonce: testNonce, Kind: "copy", Spec: []byte(`{}`), Limits: JobLimits{MaxFailures: 1, MaxFailuresPercent: 2.5, Bandwidth: []RateSlot{{480, 1 << 20}, {1140, 0}}}, Priority: 3, At: 4},
 		StartPass{Job: "j", Nonce: testNonce, Pass: 1, At: 2, Clock: 3, SkewNanos: -4},
-		FinishPass{Job: "j", Nonce: testNonce, Pass: 1, At: 2},
+		FinishPass{Job: "j", Nonce: testNonce, Pass: 1, RetryAt: 3, At: 2},
 		PauseJob{Job: "j", Nonce: testNonce, Reason: "<&>", Class: "c", At: 1},
 		ContinueJob{Job: "j", Nonce: testNonce, At: 1},
 		CancelJob{Job: "j", Nonce: testNonce, Reason: "r", At: 1},
-		RetryJob{Job: "j", Nonce: testNonce, At: 1},
+		RetryJob{Job: "j", Nonce: testNonce, Auto: true, At: 1},
 		AssignTasks{Grants: []Grant{{1, "n"}}},
 		ReleaseTasks{Tasks: []TaskEpoch{{1, 2}}},
 		AdvanceTask{Task: 1, Epoch: 2, From: []byte{0}, To: []byte{0xff}, FromLine: 3, ToLine: 4, Done: true,
 			Counts:  Counts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
 			Objects: 5, Bytes: 6, Digest: digest(1), Classes: map[string]int64{"c": 1}, Failed: segment('f', 1), Audit: segment('a', 1),
-			Cuts: []NewCut{{From: []byte("a"), To: []byte("b"), Segment: segment('s', 1), Objects: 1, Bytes: 2, Digest: digest(2)}}, At: 7},
+			Cuts: []NewCut{{From: []byte("a"), To: []byte("b"), Segment: segment('s', 1), Objects: 1, Bytes: 2, Digest: digest(2)}}, At: 7,
+			Parts: &PartsResult{Tags: digest(1), CRC64: digest(2), CRC32C: digest(3), Shown: "s", Class: "c", Reason: "r"}},
 		FailTask{Task: 1, Epoch: 2, Class: "c", Reason: "r", NotBefore: 3, GiveUp: true, Pause: true, At: 4},
 		SplitTask{Task: 1, Epoch: 2, At: []byte("k"), AtLine: 3},
 		PlanUpload{Task: 1, Epoch: 2, Key: []byte("k"), Known: []string{"a"}, Planned: 3},
@@ -35,9 +36,15 @@ func everyCommand() []Command {
 		FoldSegments{Job: "j", Nonce: testNonce, Failed: true, First: []byte("f"), Count: 2, Manifest: Segment{Name: []byte("n"), Lines: 1, Manifest: true}},
 		RemoveJob{Job: "j", Nonce: testNonce},
 		RedoJob{Job: "j", Nonce: testNonce, At: 1},
+		SetJobLimits{Job: "j", Nonce: testNonce, Spec: []byte(`{}`), Limits: JobLimits{MaxFailures: 3, Bandwidth: []RateSlot{{0, 5}}}},
 		SetSettings{Settings: map[string]string{"a": "b"}},
 		SetNode{Node: "n", Draining: true},
 		SetClusterID{ID: "i"},
+		FixPlaces{Job: "j", Nonce: testNonce, Pass: 1, Source: []byte(`{"a":1}`), Destination: []byte(`{"b":2}`)},
+		ShareParts{Task: 1, Epoch: 2, Key: []byte("k"), First: 3, End: 4, Size: 5, Back: true},
+		PutToken{ID: "i", Name: "n", Role: Viewer, Hash: digest(1), Lifetime: 2, At: 3},
+		RemoveToken{ID: "i"},
+		Recorded{Event: testEvent(), Command: SetNode{Node: "n", Draining: true}},
 	}
 }
 
@@ -62,8 +69,8 @@ func TestEncodeDecode(t *testing.T) {
 			seen[c.Type()] = true
 		})
 	}
-	for n := TypeBatch; n <= TypeSetClusterID; n++ {
-		if !seen[n] {
+	for n := TypeBatch; n <= TypeRecorded; n++ {
+		if !seen[n] && (n <= TypeSetClusterID || n >= TypeFixPlaces) {
 			t.Errorf("no command of type %d is tested", n)
 		}
 	}

@@ -15,6 +15,10 @@ var (
 	ErrUnfinished = errors.New("tasks are outstanding")
 	ErrOtherID    = errors.New("the cluster has another ID")
 	ErrInvalid    = errors.New("invalid command")
+
+	ErrNoToken       = errors.New("no such token")
+	ErrTokenExists   = errors.New("a token with this name exists")
+	ErrTooManyTokens = errors.New("too many tokens")
 )
 
 // What encoding and decoding refuse.

@@ -39,10 +39,13 @@ func (g *generator) next(s *State) Command {
 func (g *generator) one(s *State) Command {
 	if len(s.Jobs()) < 3 {
 		return SubmitJob{ID: fmt.Sprintf("job%d", g.r.IntN(4)), Nonce: g.nonce(), Kind: pick(g, []string{"copy", "verify", "list"}),
-			Spec: []byte(`{"version": 1}`), Limits: JobLimits{MaxFailures: int64(g.r.IntN(200))}, At: g.stamp}
+			Spec: []byte(`{"version": 1}`), Limits: JobLimits{MaxFailures: int64(g.r.IntN(200)), Bandwidth: g.timetable()}, At: g.stamp}
 	}
-	if g.chance(3) {
+	if g.chance(5) {
 		return g.clusterCommand()
+	}
+	if g.chance(2) {
+		return g.fixPlaces(pick(g, s.Jobs()))
 	}
 	if g.chance(12) {
 		return g.jobCommand(pick(g, s.Jobs()))
@@ -54,6 +57,9 @@ func (g *generator) one(s *State) Command {
 }
 
 func (g *generator) clusterCommand() Command {
+	if g.chance(50) {
+		return g.accessCommand()
+	}
 	name := pick(g, []string{"a", "b.c", "d-e", "not valid"})
 	switch g.r.IntN(8) {
 	case 0:
@@ -73,10 +79,11 @@ func (g *generator) jobCommand(j *Job) Command {
 		nonce = g.nonce()
 	}
 	start := StartPass{Job: j.ID, Nonce: nonce, Pass: j.Pass + 1, At: g.stamp, Clock: g.stamp * 2}
-	finish := FinishPass{Job: j.ID, Nonce: nonce, Pass: j.Pass, At: g.stamp}
+	finish := FinishPass{Job: j.ID, Nonce: nonce, Pass: j.Pass, RetryAt: int64(g.r.IntN(2)) * (g.stamp + 60), At: g.stamp}
 	goOn := ContinueJob{Job: j.ID, Nonce: nonce, At: g.stamp}
-	retry := RetryJob{Job: j.ID, Nonce: nonce, At: g.stamp}
+	retry := RetryJob{Job: j.ID, Nonce: nonce, Auto: g.chance(50), At: g.stamp}
 	remove := RemoveJob{Job: j.ID, Nonce: nonce}
+	redo := RedoJob{Job: j.ID, Nonce: nonce, At: g.stamp}
 	if g.chance(70) {
 		switch j.State {
 		case Pending, Succeeded, Waiting:
@@ -88,14 +95,24 @@ func (g *generator) jobCommand(j *Job) Command {
 		case Failed:
 			return pick(g, []Command{retry, start})
 		case Canceled:
-			return remove
+			return pick(g, []Command{remove, redo})
 		}
 	}
-	if g.chance(25) {
-		return pick(g, []Command{remove, RedoJob{Job: j.ID, Nonce: nonce, At: g.stamp}, CancelJob{Job: j.ID, Nonce: nonce, Reason: "r", At: g.stamp}})
+	if g.chance(40) {
+		redo := RedoJob{Job: j.ID, Nonce: nonce, At: g.stamp}
+		return pick(g, []Command{remove, redo, redo, redo, CancelJob{Job: j.ID, Nonce: nonce, Reason: "r", At: g.stamp}})
 	}
-	return pick(g, []Command{start, finish, goOn, retry, g.fold(j),
+	limits := SetJobLimits{Job: j.ID, Nonce: nonce, Spec: []byte(`{"version": 2}`), Limits: JobLimits{MaxFailures: int64(g.r.IntN(200)), Bandwidth: g.timetable()}}
+	return pick(g, []Command{start, finish, goOn, retry, g.fold(j), limits,
 		PauseJob{Job: j.ID, Nonce: nonce, Reason: "r", Class: "c", At: g.stamp}})
+}
+
+func (g *generator) fixPlaces(j *Job) Command {
+	c := FixPlaces{Job: j.ID, Nonce: j.Nonce, Pass: j.Pass, Source: fmt.Appendf(nil, `{"a":%d}`, g.r.IntN(2))}
+	if j.State != Running || g.chance(5) {
+		c.Pass++
+	}
+	return c
 }
 
 func (g *generator) fold(j *Job) Command {
@@ -169,11 +186,46 @@ func (g *generator) upload(t *Task, epoch uint64) Command {
 		return plan
 	}
 	key := pick(g, t.Uploads).Key
+	if c, ok := g.share(t, epoch); ok {
+		return c
+	}
 	return pick(g, []Command{
 		plan,
 		OpenUpload{Task: t.ID, Epoch: epoch, Key: key, ID: fmt.Sprint(g.r.IntN(3)), Version: "v", Part: 8},
 		CloseUpload{Task: t.ID, Epoch: epoch, Key: key},
 	})
+}
+
+// share hands out parts of an open upload, of 20 parts of 8 bytes, or takes some back.
+func (g *generator) share(t *Task, epoch uint64) (Command, bool) {
+	u := pick(g, t.Uploads)
+	if u.ID == "" || g.chance(40) {
+		return nil, false
+	}
+	first := g.r.Int64N(21)
+	c := ShareParts{Task: t.ID, Epoch: epoch, Key: u.Key, First: first, End: first + g.r.Int64N(8), Size: 160, Back: g.chance(30)}
+	if len(u.Shares) > 0 && g.chance(40) {
+		sh := pick(g, u.Shares)
+		c.First, c.End = sh.First, sh.End
+	}
+	return c, true
+}
+
+// parts makes the one report of a parts task, and now and then another.
+func (g *generator) parts(t *Task, epoch uint64) Command {
+	c := AdvanceTask{Task: t.ID, Epoch: epoch, FromLine: t.Line, ToLine: t.EndLine, Done: true, At: g.stamp,
+		Counts: Counts{BytesMoved: g.r.Int64N(50)}, Parts: &PartsResult{Tags: g.segment().Name, CRC64: digest(3)[:8], Shown: "md5"}}
+	switch g.r.IntN(12) {
+	case 0:
+		c.Parts = nil
+	case 1:
+		c.Done = false
+	case 2:
+		c.Counts.Copied = 1
+	case 3, 4:
+		c.Parts = &PartsResult{Class: "changed", Reason: "r"}
+	}
+	return c
 }
 
 // between makes a key that mostly lies in (from, to).
@@ -191,6 +243,9 @@ func (g *generator) between(from, to []byte) []byte {
 }
 
 func (g *generator) advance(s *State, t *Task, epoch uint64) Command {
+	if t.Kind == PartsTask {
+		return g.parts(t, epoch)
+	}
 	c := AdvanceTask{Task: t.ID, Epoch: epoch, From: t.From, FromLine: t.Line, Done: g.chance(35), At: g.stamp}
 	if g.chance(3) {
 		c.From, c.FromLine = g.between(nil, nil), t.Line+1
@@ -264,4 +319,12 @@ func (g *generator) cuts(from, to []byte) (cuts []NewCut) {
 		from = end
 	}
 	return cuts
+}
+
+// timetable makes some slots of a week, often none.
+func (g *generator) timetable() (slots []RateSlot) {
+	for from := g.r.IntN(minutesOfWeek); from < minutesOfWeek && g.r.IntN(2) == 0; from += 1 + g.r.IntN(1000) {
+		slots = append(slots, RateSlot{from, g.r.Int64N(1 << 40)})
+	}
+	return slots
 }

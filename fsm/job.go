@@ -49,15 +49,27 @@ type Job struct {
 
 	Tolerated int64 `json:"tolerated,omitempty"` // failed objects that ContinueJob accepted: the limits start counting from here
 	Retried   int64 `json:"retried,omitempty"`   // time of the last RetryJob, to recognise a repeat
+	Retries   int   `json:"retries,omitempty"`   // retries in this pass that the leader made by itself, since anybody else did
+	RetryAt   int64 `json:"retry_at,omitempty"`  // when the leader retries a failed job by itself; 0 for not at all
+
+	Places *Places `json:"places,omitempty"` // what both sides are, kept over passes; nil where nothing can be said
 
 	Incarnation uint64 `json:"incarnation,omitempty"` // times the job was started afresh
 	Redone      int64  `json:"redone,omitempty"`      // time of the last RedoJob, to recognise a repeat
 }
 
-// JobLimits are the parts of a job's description that Apply itself needs.
+// Places are what both sides of a job are, for sides that may be another place on another machine or at another time.
+type Places struct {
+	Pass        uint64          `json:"pass"` // for which this was recorded
+	Source      json.RawMessage `json:"source,omitempty"`
+	Destination json.RawMessage `json:"destination,omitempty"`
+}
+
+// JobLimits are the parts of a job's description that Apply and the leader need.
 type JobLimits struct {
-	MaxFailures        int64   `json:"max_failures,omitempty"`         // failed objects that pause the job; 0 means 10,000
-	MaxFailuresPercent float64 `json:"max_failures_percent,omitempty"` // share of found that must be exceeded too; 0 means 1
+	MaxFailures        int64      `json:"max_failures,omitempty"`         // failed objects that pause the job; 0 means 10,000
+	MaxFailuresPercent float64    `json:"max_failures_percent,omitempty"` // share of found that must be exceeded too; 0 means 1
+	Bandwidth          []RateSlot `json:"bandwidth,omitempty"`            // timetable of the week, ascending; none is no limit
 }
 
 // MaxSegments bounds Job.Audit and Job.Failed: past it the leader writes a manifest segment and proposes FoldSegments.

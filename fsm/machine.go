@@ -64,10 +64,12 @@ func (m *Machine) signal() {
 }
 
 // Snapshot notes the state as it is now, in milliseconds. The function returned writes it out and may run beside Apply.
-func (m *Machine) Snapshot() func(io.Writer) error {
+func (m *Machine) Snapshot() func(io.Writer) error { return m.note().write }
+
+func (m *Machine) note() *snapshot {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.state.snapshot().write
+	return m.state.snapshot()
 }
 
 // Restore replaces everything by a snapshot. After an error the state is the one before.
@@ -85,9 +87,15 @@ func (m *Machine) Restore(r io.Reader) error {
 
 // Hash is the SHA-256 of the encoded state: equal on all nodes that applied the same entries.
 func (m *Machine) Hash() [32]byte {
-	h := sha256.New()
-	if err := m.Snapshot()(h); err != nil {
+	_, hash := m.HashAt()
+	return hash
+}
+
+// HashAt is Hash and the index of the last entry that is in it. It runs beside Apply.
+func (m *Machine) HashAt() (index uint64, hash [32]byte) {
+	s, h := m.note(), sha256.New()
+	if err := s.write(h); err != nil {
 		panic(fmt.Sprintf("encode state: %v", err)) // a hash takes every write, and everything in the state came from JSON
 	}
-	return [32]byte(h.Sum(nil))
+	return s.header.Index, [32]byte(h.Sum(nil))
 }

@@ -110,13 +110,24 @@ func TestInvariants(t *testing.T) {
 				} else {
 					refused++
 				}
-				if err := errors.Join(book.check(b.m.state), checkJobs(b.m.state), checkCutSums(b.m.state), checkTiles(b.m.state), checkIndexes(b.m.state), checkCluster(b.m.state)); err != nil {
+				if err := errors.Join(book.check(b.m.state), checkJobs(b.m.state), checkCutSums(b.m.state), checkTiles(b.m.state), checkShares(b.m.state), checkIndexes(b.m.state), checkCluster(b.m.state), checkAccess(b.m.state)); err != nil {
 					t.Fatalf("step %d, after %#v: %v", step, c, err)
 				}
 			}
 		}
 	})
 	for n := TypeSubmitJob; n <= TypeSetNode; n++ {
+		if accepted[n] < 5 {
+			t.Errorf("the random commands have %d accepted ones of type %d", accepted[n], n)
+		}
+	}
+	if accepted[TypeFixPlaces] < 5 {
+		t.Errorf("the random commands have %d accepted ones of type %d", accepted[TypeFixPlaces], TypeFixPlaces)
+	}
+	if accepted[TypeShareParts] < 5 {
+		t.Errorf("the random commands have %d accepted ones that share parts", accepted[TypeShareParts])
+	}
+	for n := TypePutToken; n <= TypeRecorded; n++ {
 		if accepted[n] < 5 {
 			t.Errorf("the random commands have %d accepted ones of type %d", accepted[n], n)
 		}
@@ -154,7 +165,7 @@ func (l *ledger) note(c Command, before map[uint64]*Task, s *State) {
 	case AdvanceTask:
 		old := before[c.Task]
 		repeat := !bytes.Equal(old.From, c.From)
-		if old.Kind == ListTask {
+		if old.byLine() {
 			repeat = old.Line != c.FromLine
 		}
 		if !repeat {
@@ -218,6 +229,8 @@ func checkJobs(s *State) error {
 			return fmt.Errorf("%s job %s has %d tasks", j.State, id, tasks[id])
 		case len(j.LostRanges) > MaxLostRanges || int64(len(j.LostRanges)) > j.TasksLost:
 			return fmt.Errorf("job %s has %d lost ranges, %d counted", id, len(j.LostRanges), j.TasksLost)
+		case j.RetryAt != 0 && j.State != Failed:
+			return fmt.Errorf("%s job %s is to be retried", j.State, id)
 		case j.Counts.Failed < 0 || j.Counts.Listed < 0:
 			return fmt.Errorf("job %s: %+v", id, j.Counts)
 		}
@@ -283,7 +296,7 @@ func checkTiles(s *State) error {
 			ranges = append(ranges, l.Task)
 		}
 		ranges = slices.DeleteFunc(ranges, func(t Task) bool {
-			return t.Kind == ListTask || t.Kind == RelistTask || len(t.To) > 0 && bytes.Equal(t.From, t.To)
+			return t.Kind == ListTask || t.Kind == RelistTask || t.Kind == PartsTask || len(t.To) > 0 && bytes.Equal(t.From, t.To)
 		})
 		slices.SortFunc(ranges, func(a, b Task) int { return cmp.Or(bytes.Compare(a.From, b.From), cmp.Compare(a.ID, b.ID)) })
 		for i := 1; i < len(ranges); i++ {
@@ -319,6 +332,44 @@ func checkIndexes(s *State) error {
 	}
 	if d := gocmp.Diff(wantNodes, nodes); d != "" {
 		return fmt.Errorf("index by node: %s", d)
+	}
+	return nil
+}
+
+// checkShares wants one task for each share that did not end, of the same parts, and no parts task without a share.
+func checkShares(s *State) error {
+	shared := map[uint64]Share{}
+	for id, t := range s.tasks {
+		for _, u := range t.Uploads {
+			end := int64(0)
+			for _, sh := range u.Shares {
+				if sh.First < end || sh.End <= sh.First || (sh.Task == 0) != (sh.Result != nil) {
+					return fmt.Errorf("upload %q of task %d has shares %+v", u.Key, id, u.Shares)
+				}
+				end = sh.End
+				if sh.Task == 0 {
+					continue
+				}
+				shared[sh.Task] = sh
+				part := s.tasks[sh.Task]
+				if part == nil || part.Kind != PartsTask || part.Job != t.Job || part.Line != sh.First || part.EndLine != sh.End ||
+					part.Parts.Owner != id || !bytes.Equal(part.Parts.Key, u.Key) || part.Parts.ID != u.ID {
+					return fmt.Errorf("share %+v of task %d has task %+v", sh, id, part)
+				}
+			}
+		}
+	}
+	for id, t := range s.tasks {
+		if _, ok := shared[id]; (t.Kind == PartsTask) != ok {
+			return fmt.Errorf("task %d of kind %s and its share do not agree", id, t.Kind)
+		}
+	}
+	for id, j := range s.jobs {
+		for _, l := range j.LostRanges {
+			if l.Task.Kind == PartsTask || slices.ContainsFunc(l.Task.Uploads, func(u *Upload) bool { return len(u.Shares) > 0 }) {
+				return fmt.Errorf("job %s lost shares: %+v", id, l.Task)
+			}
+		}
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ type Spec struct {
 	Verify      string     `json:"verify"`
 	Task        TaskSpec   `json:"task"`
 	Preserve    Preserve   `json:"preserve"`
+	Limits      LimitsSpec `json:"limits,omitzero"`
 	MaxFailures int64      `json:"max_failures,omitempty"`
 	Priority    int        `json:"priority,omitempty"`
 }
@@ -38,6 +39,11 @@ type FilterSpec struct {
 type TaskSpec struct {
 	Objects int64 `json:"objects"`
 	Bytes   int64 `json:"bytes"`
+}
+
+// LimitsSpec are a job's limits as they were written; JobLimits has what they mean.
+type LimitsSpec struct {
+	Bandwidth string `json:"bandwidth,omitempty"`
 }
 
 // Preserve says what is kept besides the bytes.

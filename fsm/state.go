@@ -21,6 +21,11 @@ type State struct {
 	settings  map[string]string
 	draining  map[string]bool // nodes that get no work
 
+	// Of those who use it. Tokens are replaced, events are never changed.
+	tokens    map[string]*Token // by ID
+	history   []Event
+	lastEvent uint64 // number of the last one
+
 	// Derived from tasks, rebuilt on restore and never encoded.
 	byJob  map[string]*jobTasks
 	byNode map[string]*idSet // leased tasks

@@ -9,6 +9,7 @@ const (
 	RangeTask  TaskKind = "range"  // copy or verify a key range
 	ListTask   TaskKind = "list"   // copy or verify the keys of a segment
 	RelistTask TaskKind = "relist" // list a range again whose count or digest did not agree with its cut
+	PartsTask  TaskKind = "parts"  // send some parts of another task's upload
 )
 
 // Task is the unit of assignment. Values are never changed in place.
@@ -19,11 +20,12 @@ type Task struct {
 	From    []byte    `json:"from,omitempty"`     // lowest key bound not settled; nil means from the start
 	To      []byte    `json:"to,omitempty"`       // nil means no end
 	Segment *Segment  `json:"segment,omitempty"`  // of a ListTask
-	Line    int64     `json:"line,omitempty"`     // of a ListTask: lines settled
-	EndLine int64     `json:"end_line,omitempty"` // of a ListTask
+	Line    int64     `json:"line,omitempty"`     // of a ListTask: lines settled; of a PartsTask: its first part, from 0
+	EndLine int64     `json:"end_line,omitempty"` // of a ListTask or PartsTask
 	Cut     uint64    `json:"cut,omitempty"`      // the Cut that it belongs to; 0 for scans, lists and retries
 	Retry   bool      `json:"retry,omitempty"`    // its keys were counted as failed before
 	Uploads []*Upload `json:"uploads,omitempty"`  // multipart uploads planned or open, ordered by key
+	Parts   *Parts    `json:"parts,omitempty"`    // of a PartsTask
 
 	Objects int64  `json:"objects,omitempty"` // settled so far by this task's own listing
 	Bytes   int64  `json:"bytes,omitempty"`
@@ -44,7 +46,39 @@ type Upload struct {
 	ID      string   `json:"id,omitempty"` // "" until opened
 	Version string   `json:"v,omitempty"`  // source version that its parts are of
 	Part    int64    `json:"p,omitempty"`  // part size in bytes
+	Shares  []Share  `json:"s,omitempty"`  // parts that other tasks send, in order
 }
+
+// Share is a range of parts of an upload that its owner handed out.
+type Share struct {
+	First  int64        `json:"f"`           // parts [First, End), counted from 0
+	End    int64        `json:"e"`           //
+	Task   uint64       `json:"t,omitempty"` // the PartsTask; 0 once it ended
+	Result *PartsResult `json:"r,omitempty"` // once it ended
+}
+
+// Parts is what a PartsTask needs to know of the upload.
+type Parts struct {
+	Owner   uint64 `json:"o"` // task that opened the upload and completes it
+	Key     []byte `json:"k"`
+	ID      string `json:"id"`
+	Version string `json:"v,omitempty"` // source version
+	Part    int64  `json:"p"`           // part size in bytes
+	Size    int64  `json:"z"`           // of the object in bytes
+}
+
+// PartsResult is what became of a range of parts: it was sent, or with Class set it was not.
+type PartsResult struct {
+	Tags   []byte `json:"g,omitempty"` // SHA-256 over the parts as the store acknowledged them
+	CRC64  []byte `json:"c,omitempty"` // CRC64NVME of the range's content; nil where it was not computed
+	CRC32C []byte `json:"d,omitempty"`
+	Shown  string `json:"s,omitempty"` // the sum that showed that every part arrived; "" for none
+	Class  string `json:"x,omitempty"`
+	Reason string `json:"r,omitempty"`
+}
+
+// byLine tells whether the task's bounds are numbers, of lines or parts.
+func (t *Task) byLine() bool { return t.Kind == ListTask || t.Kind == PartsTask }
 
 // Leased tells whether a node holds the task.
 func (t *Task) Leased() bool { return t.Node != "" }

@@ -42,6 +42,8 @@ func (r *reign) commit(ctx context.Context, s *session, req *SyncRequest) ([]Com
 		}
 		cmds, at = append(cmds, r.stampWork(cmd)), append(at, i)
 	}
+	services := r.servicesOf(cmds)
+	defer r.committed(services)
 	scanAdvanced := false
 	for i, o := range r.propose(ctx, cmds...) {
 		if o.err != nil {
@@ -49,6 +51,7 @@ func (r *reign) commit(ctx context.Context, s *session, req *SyncRequest) ([]Com
 		}
 		results[at[i]] = resultOf(o.result.Index, o.result.Err)
 		if o.result.Err == nil {
+			r.advanced(services[i], cmds[i])
 			scanAdvanced = r.settled(s, cmds[i]) || scanAdvanced
 		}
 	}
@@ -99,6 +102,8 @@ func tasksOf(cmd fsm.Command) (tasks []fsm.TaskEpoch, ok bool) {
 	case fsm.OpenUpload:
 		return one(c.Task, c.Epoch)
 	case fsm.CloseUpload:
+		return one(c.Task, c.Epoch)
+	case fsm.ShareParts:
 		return one(c.Task, c.Epoch)
 	case fsm.ReleaseTasks:
 		return c.Tasks, true
@@ -169,6 +174,10 @@ func (r *reign) settled(s *session, cmd fsm.Command) (scanAdvanced bool) {
 		return r.isScan(c.Task)
 	case fsm.SplitTask:
 		r.split(fsm.TaskEpoch{Task: c.Task, Epoch: c.Epoch})
+	case fsm.ShareParts:
+		if !c.Back {
+			r.split(fsm.TaskEpoch{Task: c.Task, Epoch: c.Epoch})
+		}
 	case fsm.FailTask:
 		r.ended(s, fsm.TaskEpoch{Task: c.Task, Epoch: c.Epoch})
 	case fsm.ReleaseTasks:

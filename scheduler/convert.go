@@ -34,6 +34,9 @@ func taskOf(t *fsm.Task) (transfer.Task, error) {
 	for _, u := range t.Uploads {
 		task.Uploads = append(task.Uploads, uploadOf(u))
 	}
+	if p := t.Parts; p != nil {
+		task.Parts = &transfer.PartsOf{Key: string(p.Key), UploadID: p.ID, Version: p.Version, PartSize: p.Part, Size: p.Size}
+	}
 	return task, nil
 }
 
@@ -58,6 +61,9 @@ func uploadOf(u *fsm.Upload) transfer.Upload {
 	if u.Planned != 0 {
 		up.Planned = time.Unix(0, u.Planned)
 	}
+	for _, sh := range u.Shares {
+		up.Shares = append(up.Shares, shareOf(ShareView{Share: sh}))
+	}
 	return up
 }
 
@@ -67,6 +73,7 @@ func advanceFrom(held fsm.TaskEpoch, a transfer.Advance) fsm.AdvanceTask {
 		Task: held.Task, Epoch: held.Epoch, From: bound(a.From), To: bound(a.To), FromLine: a.FromLine, ToLine: a.ToLine,
 		Done: a.Done, Counts: countsFrom(a.Counts), Objects: a.Objects, Bytes: a.Bytes, Digest: a.Digest.Bytes(),
 		Classes: a.Classes, Failed: segmentFrom(a.Failed), Audit: segmentFrom(a.Audit),
+		Parts: resultFrom(a.Parts),
 	}
 	for _, c := range a.Cuts {
 		cmd.Cuts = append(cmd.Cuts, fsm.NewCut{

@@ -85,58 +85,83 @@ func (r *reign) review() []fsm.Grant {
 		r.tell()
 	}
 	r.askSplits(b)
+	r.lookCloser(b)
 	return grants
+}
+
+// lookCloser asks tasks to make way: late ones, and those of jobs that hold more than their part of a node. It takes a while
+// where many tasks are held, and nothing about it is urgent. The caller holds mu.
+func (r *reign) lookCloser(b *board) {
+	now := r.cfg.Clock.Monotonic()
+	if now-r.looked < dispatchTick {
+		return
+	}
+	r.looked = now
+	r.hurry(b)
+	r.makeRoom(b)
 }
 
 // board collects what planning needs. The caller holds mu.
 func (r *reign) board() *board {
 	b := &board{}
 	r.cfg.Machine.Read(func(state *fsm.State) {
-		keys := map[string]JobKey{}
 		var running []*fsm.Job
 		for _, job := range state.Jobs() {
 			if job.State == fsm.Running {
-				keys[job.ID] = keyOf(job, job.Pass)
 				running = append(running, job)
 			}
 		}
 		b.scans = r.scansHeld(state)
 		free := 0
 		for _, s := range r.sessions {
-			n := r.nodeView(state, s, keys)
-			free += n.free
-			b.slots += r.share(state, s, setSlots(state, s.slots))
+			n := r.nodeView(state, s, running)
+			free += n.room(true)
+			if slots := setSlots(state, s.slots); r.share(state, s, slots) > 0 {
+				b.slots += slots
+			}
 			b.nodes = append(b.nodes, n)
 		}
 		slices.SortFunc(b.nodes, func(x, y nodeView) int { return cmp.Compare(x.id, y.id) })
+		r.account(state, running)
 		lingering := r.lingering(state)
 		for _, job := range running {
-			b.jobs = append(b.jobs, r.jobView(state, job, free, lingering))
+			b.jobs = append(b.jobs, r.jobView(b, state, job, free, lingering))
 		}
 		r.prune(state)
+		r.forgetTasks(state)
 	})
+	r.balance(b)
 	return b
 }
 
 // nodeView counts a node's free slots: none unless a poll waits there that can carry the grant at once.
-func (r *reign) nodeView(state *fsm.State, s *session, keys map[string]JobKey) nodeView {
+func (r *reign) nodeView(state *fsm.State, s *session, running []*fsm.Job) nodeView {
 	n := nodeView{id: s.node, ready: map[string]bool{}}
-	for id, key := range keys {
-		n.ready[id] = s.ready(key)
+	for _, job := range running {
+		n.ready[job.ID] = r.ready(job, s)
 	}
-	if !s.waiting || s.leaving {
+	copies := 0
+	for t := range state.LeasedBy(s.node) {
+		n.held++
+		if t.Kind != fsm.ScanTask {
+			copies++
+			n.add(t.Job)
+		}
+	}
+	slots := slotsOf(state, s)
+	share := r.share(state, s, slots)
+	n.works, n.full = !s.leaving && share > 0, copies >= share || n.held >= slots
+	if !s.waiting || !n.works {
 		return n
 	}
-	held := 0
-	for range state.LeasedBy(s.node) {
-		held++
-	}
-	n.free = max(0, r.share(state, s, slotsOf(state, s))-held)
+	room := max(0, slots-n.held)
+	n.free = min(room, max(0, share-copies))
+	n.spare = room - n.free
 	return n
 }
 
-// share is the part of a node's slots that work is given to: none while the node drains, and half on the leader's own
-// machine once others take work.
+// share is the part of a node's slots that copies are given: none while the node drains, and half on the leader's own
+// machine once others take work. Scans mostly wait, and may have the other half.
 func (r *reign) share(state *fsm.State, s *session, slots int) int {
 	switch {
 	case slots <= 0 || state.Draining(s.node):
@@ -176,11 +201,11 @@ func setSlots(state *fsm.State, own int) int {
 
 // jobView lists the tasks of a job that could be granted now: one more than there are free slots, to see whether any
 // is left over.
-func (r *reign) jobView(state *fsm.State, job *fsm.Job, free int, lingering map[uint64]bool) jobView {
+func (r *reign) jobView(b *board, state *fsm.State, job *fsm.Job, free int, lingering map[uint64]bool) jobView {
 	counts := state.TaskCounts(job.ID)
 	j := jobView{
 		id: job.ID, priority: job.Priority, leased: counts.Leased + counts.LeasedScans,
-		throttled: r.throttle(job.ID, counts.Leased+counts.Pending),
+		throttled: r.throttle(job.ID, counts.Leased+counts.Pending), costs: map[uint64]int64{}, avoid: map[uint64]map[string]bool{},
 	}
 	now := r.cfg.Clock.Now().UnixNano()
 	grantable := func(t *fsm.Task) bool {
@@ -193,7 +218,7 @@ func (r *reign) jobView(state *fsm.State, job *fsm.Job, free int, lingering map[
 			break
 		}
 		if grantable(t) {
-			j.scans = append(j.scans, t.ID)
+			j.add(state, &j.scans, t)
 		}
 	}
 	for t := range state.Pending(job.ID) {
@@ -201,10 +226,20 @@ func (r *reign) jobView(state *fsm.State, job *fsm.Job, free int, lingering map[
 			break
 		}
 		if grantable(t) {
-			j.copies = append(j.copies, t.ID)
+			j.add(state, &j.copies, t)
+			if avoid := r.avoided(b, t); avoid != nil {
+				j.avoid[t.ID] = avoid
+			}
 		}
 	}
 	return j
+}
+
+// add puts a task that could be granted on a queue of the job.
+func (j *jobView) add(state *fsm.State, queue *[]uint64, t *fsm.Task) {
+	*queue = append(*queue, t.ID)
+	w := service{kind: t.Kind, expected: expect(state, t)}
+	j.costs[t.ID] = w.expectedCost()
 }
 
 // throttle tells whether a job's scans rest: from the limit of outstanding copies on, until half of it is left. Scans

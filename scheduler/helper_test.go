@@ -13,6 +13,7 @@ import (
 
 	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/transfer"
+	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
 // Tests run in synctest bubbles: time stands still while anything runs and then jumps to the next timer, so that
@@ -270,6 +271,9 @@ type puppet struct {
 	seq      uint64
 	running  []Holding
 	opened   []JobKey
+	shares   []ShareUse // that it goes by
+
+	source, destination *store.Identity // what both sides are on this node
 }
 
 func (r *rig) puppet(node string, slots int) *puppet {
@@ -280,7 +284,7 @@ func (p *puppet) request() SyncRequest {
 	p.seq++
 	return SyncRequest{
 		Node: p.node, Instance: p.instance, Term: 1, Seq: p.seq, Slots: p.slots, Want: p.slots, Running: p.running,
-		Opened: p.opened, Wait: maxSyncWait,
+		Opened: p.opened, Wait: maxSyncWait, Shares: p.shares,
 	}
 }
 
@@ -297,7 +301,7 @@ func (p *puppet) poll() SyncResponse {
 	}
 	var passed []Preflight
 	for _, f := range resp.Preflight {
-		passed = append(passed, Preflight{Job: f.Key, OK: true})
+		passed = append(passed, Preflight{Job: f.Key, OK: true, Source: p.source, Destination: p.destination})
 	}
 	if len(passed) > 0 {
 		p.report(passed...)

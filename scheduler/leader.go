@@ -48,6 +48,8 @@ type LeaderConfig struct {
 	Node    string         // this node's ID: its worker gets a smaller share while others work; "" for none
 	// OutstandingLimit is the number of unfinished copy tasks of a job beyond which its scans rest; 0 means 2,000.
 	OutstandingLimit int
+	// Retries is how often a pass that failed for reasons that may pass is retried without being asked; 0 means never.
+	Retries int
 	// TaskStall is how long a task may do nothing before it is given to another holder; 0 means 5 min.
 	TaskStall time.Duration
 }
@@ -237,6 +239,15 @@ func stamp(cmd fsm.Command, now int64) fsm.Command {
 		return c
 	case fsm.RedoJob:
 		c.At = now
+		return c
+	case fsm.PutToken:
+		c.At = now
+		return c
+	case fsm.Recorded:
+		c.Event.At = now
+		if c.Command != nil {
+			c.Command = stamp(c.Command, now)
+		}
 		return c
 	}
 	return cmd

@@ -106,16 +106,19 @@ func (r *reign) jobCommands() (cmds []fsm.Command, jobs []string) {
 		room := roomForJobs(state)
 		for _, job := range inTurn(state.Jobs()) {
 			key, ok := r.activeKey(job)
-			if !ok {
+			if !ok && !r.retryDue(job) {
 				continue
 			}
-			active[key] = true
+			active[key] = ok
 			r.sample(state, job, now)
 			if until, rests := r.resting[job.ID]; rests && now < until {
 				continue
 			}
-			cmd := r.jobCommand(job, key)
-			if _, starts := cmd.(fsm.StartPass); starts {
+			cmd := r.retryCommand(job)
+			if ok {
+				cmd = r.jobCommand(job, key)
+			}
+			if starts(cmd) {
 				if room == 0 {
 					continue
 				}
@@ -156,9 +159,19 @@ func inTurn(jobs []*fsm.Job) []*fsm.Job {
 func (r *reign) jobCommand(job *fsm.Job, key JobKey) fsm.Command {
 	stamp := r.cfg.Clock.Now().UnixNano()
 	if job.State == fsm.Running && job.Unfinished == 0 {
-		return fsm.FinishPass{Job: job.ID, Nonce: job.Nonce, Pass: job.Pass, At: stamp}
+		return fsm.FinishPass{Job: job.ID, Nonce: job.Nonce, Pass: job.Pass, RetryAt: r.retryAt(job, stamp), At: stamp}
 	}
-	passed, failed := r.preflights(key)
+	fix, wait, none := r.placeCommand(job, key)
+	if fix != nil || wait {
+		return fix
+	}
+	passed, failed := r.preflights(job, key)
+	if none != nil {
+		passed, failed = nil, none
+	}
+	if r.maySolveItself(job, failed) {
+		return nil
+	}
 	switch {
 	case passed != nil && job.State != fsm.Running:
 		return fsm.StartPass{
@@ -173,28 +186,6 @@ func (r *reign) jobCommand(job *fsm.Job, key JobKey) fsm.Command {
 	}
 	r.refuse(job.ID, key, &PreflightError{Class: failed.Class, Reason: failed.Reason})
 	return nil
-}
-
-// preflights returns a pre-flight that passed, or one that failed if every live node's did.
-func (r *reign) preflights(key JobKey) (passed, failed *Preflight) {
-	all := true
-	for _, s := range r.sessions {
-		p, known := s.preflights[key]
-		switch {
-		case known && p.OK:
-			if passed == nil {
-				passed = &p.Preflight
-			}
-		case known:
-			failed = &p.Preflight
-		case s.instance == "" || s.want > 0 && !s.leaving:
-			all = false // it has not said
-		}
-	}
-	if passed != nil || !all {
-		failed = nil
-	}
-	return passed, failed
 }
 
 // refuse ends the wait of those who requested a pass. Who asks again gets a new look at both sides.
@@ -227,6 +218,16 @@ func (r *reign) forget(state *fsm.State, active map[JobKey]bool) {
 	for id := range r.resting {
 		if state.Job(id) == nil {
 			delete(r.resting, id)
+		}
+	}
+	for id := range r.places {
+		if state.Job(id) == nil {
+			delete(r.places, id)
+		}
+	}
+	for id := range r.stuck {
+		if job := state.Job(id); job == nil || job.State != fsm.Running {
+			delete(r.stuck, id)
 		}
 	}
 	for id := range r.windows {

@@ -17,6 +17,11 @@ func view(id string, free int, jobs ...string) nodeView {
 	return n
 }
 
+func holding(n nodeView, tasks int) nodeView {
+	n.held = tasks
+	return n
+}
+
 func heldScan(task uint64, job, node string) scanView {
 	return scanView{holding: fsm.TaskEpoch{Task: task, Epoch: 1}, job: job, node: node}
 }
@@ -28,6 +33,11 @@ func TestPlan(t *testing.T) {
 		yields []uint64
 	}{
 		"nothing to do": {board: board{nodes: []nodeView{view("n", 2, "a")}, slots: 2}},
+		"whoever holds nothing comes first": {
+			board: board{slots: 6, nodes: []nodeView{holding(view("m", 3, "a"), 1), view("n", 2, "a")},
+				jobs: []jobView{{id: "a", leased: 1, copies: []uint64{2, 3, 4}}}},
+			grants: []string{"2@n", "3@m", "4@m"},
+		},
 		"one slot, a copy goes before a scan": {
 			board: board{slots: 1, nodes: []nodeView{view("n", 1, "a")},
 				jobs: []jobView{{id: "a", scans: []uint64{1}, copies: []uint64{2}}}},
@@ -100,13 +110,60 @@ func TestPlan(t *testing.T) {
 				jobs: []jobView{{id: "a", leased: 2, copies: []uint64{1, 2, 3}}, {id: "b", copies: []uint64{4, 5, 6}}}},
 			grants: []string{"4@n", "5@n", "1@n", "6@n"},
 		},
+		"among equals the job that was served least, however little it holds": {
+			board: board{slots: 8, nodes: []nodeView{view("n", 1, "a", "b")},
+				jobs: []jobView{{id: "a", load: 7, copies: []uint64{1}}, {id: "b", leased: 5, load: 6, copies: []uint64{2}}}},
+			grants: []string{"2@n"},
+		},
+		"a large task counts for as many small ones": {
+			board: board{slots: 8, nodes: []nodeView{view("n", 5, "a", "b")},
+				jobs: []jobView{
+					{id: "a", copies: []uint64{1, 2}, costs: map[uint64]int64{1: 30, 2: 30}},
+					{id: "b", copies: []uint64{3, 4, 5, 6}, costs: map[uint64]int64{3: 10, 4: 10, 5: 10, 6: 10}}}},
+			grants: []string{"1@n", "3@n", "4@n", "5@n", "2@n"},
+		},
+		"a priority goes before what was served": {
+			board: board{slots: 1, nodes: []nodeView{view("n", 1, "a", "b")},
+				jobs: []jobView{{id: "a", copies: []uint64{1}}, {id: "b", priority: 1, load: 1 << 40, copies: []uint64{2}}}},
+			grants: []string{"2@n"},
+		},
+		"one slot, a job without a copy takes its turn with its scan": {
+			board: board{slots: 1, nodes: []nodeView{view("n", 1, "a", "b")},
+				jobs: []jobView{{id: "a", load: 9, copies: []uint64{1}}, {id: "b", scans: []uint64{2}}}},
+			grants: []string{"2@n"},
+		},
+		"one slot, a job without a copy waits for its turn": {
+			board: board{slots: 1, nodes: []nodeView{view("n", 1, "a", "b")},
+				jobs: []jobView{{id: "a", load: 9, copies: []uint64{1}}, {id: "b", load: 10, scans: []uint64{2}}}},
+			grants: []string{"1@n"},
+		},
+		"a job that the node does not work for yet goes before one a little behind": {
+			board: board{slots: 8, nodes: []nodeView{{id: "n", free: 1, ready: map[string]bool{"a": true, "b": true}, copies: map[string]int{"a": 3}}},
+				jobs: []jobView{{id: "a", load: 7, bias: 5, copies: []uint64{1}}, {id: "b", load: 9, bias: 5, copies: []uint64{2}}}},
+			grants: []string{"2@n"},
+		},
+		"but not before one far behind": {
+			board: board{slots: 8, nodes: []nodeView{{id: "n", free: 1, ready: map[string]bool{"a": true, "b": true}, copies: map[string]int{"a": 3}}},
+				jobs: []jobView{{id: "a", load: 7, bias: 5, copies: []uint64{1}}, {id: "b", load: 19, bias: 5, copies: []uint64{2}}}},
+			grants: []string{"1@n"},
+		},
+		"a task is kept from the node that gave it back": {
+			board: board{slots: 5, nodes: []nodeView{view("m", 1, "a"), view("n", 3, "a")},
+				jobs: []jobView{{id: "a", copies: []uint64{1, 2}, avoid: map[uint64]map[string]bool{1: {"n": true}}}}},
+			grants: []string{"2@n", "1@m"},
+		},
+		"a task that was given back waits for another node, others do not": {
+			board: board{slots: 5, nodes: []nodeView{view("m", 0, "a"), view("n", 3, "a")},
+				jobs: []jobView{{id: "a", copies: []uint64{1, 2}, avoid: map[uint64]map[string]bool{1: {"n": true}}}}},
+			grants: []string{"2@n"},
+		},
 		"a high priority that no free node can do stands back": {
 			board: board{slots: 2, nodes: []nodeView{view("m", 0, "b"), view("n", 1, "a")},
 				jobs: []jobView{{id: "a", copies: []uint64{1}}, {id: "b", priority: 7, copies: []uint64{2}}}},
 			grants: []string{"1@n"},
 		},
 		"the emptiest node gets it": {
-			board: board{slots: 6, nodes: []nodeView{view("m", 1, "a"), view("n", 3, "a")},
+			board: board{slots: 6, nodes: []nodeView{holding(view("m", 1, "a"), 1), holding(view("n", 3, "a"), 1)},
 				jobs: []jobView{{id: "a", copies: []uint64{1, 2, 3}}}},
 			grants: []string{"1@n", "2@n", "3@m"},
 		},

@@ -24,11 +24,21 @@ type reign struct {
 	sessions  map[string]*session
 	yielding  map[fsm.TaskEpoch]string // scans asked to give their slot back, and their nodes
 	splits    map[fsm.TaskEpoch]*splitAsk
-	stumbles  map[uint64]stumble       // failed attempts of tasks
-	throttled map[string]bool          // jobs whose scans rest
-	requested map[string]*passRequest  // passes that were asked for
-	resting   map[string]time.Duration // jobs whose last command was refused, until when
-	windows   map[string]*window       // samples of running jobs, for rates
+	stumbles  map[uint64]stumble                  // failed attempts of tasks
+	services  map[fsm.TaskEpoch]*service          // what held tasks did
+	paces     map[paceKey][]finished              // of running jobs
+	givers    map[uint64]map[string]time.Duration // nodes that were asked to give a task back, and when
+	waits     map[place]time.Duration             // jobs that have work and no task at a node that is full, since when
+	looked    time.Duration                       // when tasks were last asked to make way
+	accounts  map[string]*account                 // of running jobs
+	throttled map[string]bool                     // jobs whose scans rest
+	requested map[string]*passRequest             // passes that were asked for
+	resting   map[string]time.Duration            // jobs whose last command was refused, until when
+	windows   map[string]*window                  // samples of running jobs, for rates
+	caps      map[JobKey]*capped                  // jobs whose bandwidth is limited
+	began     time.Duration                       // when this reign did
+	places    map[string]places                   // of jobs, as the state has them
+	stuck     map[string]time.Duration            // running jobs that no node can work on, since when
 }
 
 // newReign rebuilds the leases: every holder gets a full fresh TTL, for how much of the old one is left is not known.
@@ -37,8 +47,11 @@ func newReign(ctx context.Context, cfg *LeaderConfig) *reign {
 		cfg: cfg, term: 1, batch: newBatcher(cfg.Log), stopped: ctx.Done(), wake: make(chan struct{}, 1),
 		news: make(chan struct{}), sessions: map[string]*session{}, yielding: map[fsm.TaskEpoch]string{},
 		splits: map[fsm.TaskEpoch]*splitAsk{}, stumbles: map[uint64]stumble{},
+		services: map[fsm.TaskEpoch]*service{}, accounts: map[string]*account{},
+		paces: map[paceKey][]finished{}, givers: map[uint64]map[string]time.Duration{},
 		throttled: map[string]bool{}, requested: map[string]*passRequest{}, resting: map[string]time.Duration{},
-		windows: map[string]*window{},
+		windows: map[string]*window{}, caps: map[JobKey]*capped{},
+		began: cfg.Clock.Monotonic(), places: map[string]places{}, stuck: map[string]time.Duration{},
 	}
 	if t, ok := cfg.Log.(termed); ok {
 		r.term = t.Term()
@@ -49,6 +62,7 @@ func newReign(ctx context.Context, cfg *LeaderConfig) *reign {
 			s := r.sessions[t.Node]
 			if s == nil {
 				s = newSession(t.Node, "", deadline)
+				s.unheard = true
 				r.sessions[t.Node] = s
 			}
 			s.delivered[holdingOf(t)] = 0

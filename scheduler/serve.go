@@ -12,7 +12,7 @@ import (
 // When a pre-flight is asked for again: no answer came, or it failed while other nodes can do the job.
 const (
 	preflightPatience = 60 * time.Second
-	preflightRetry    = 60 * time.Second
+	preflightRetry    = 15 * time.Second
 )
 
 // Sync answers one call of a worker.
@@ -131,23 +131,26 @@ func (r *reign) answer(s *session, req *SyncRequest, resp *SyncResponse, final b
 	a := SyncResponse{}
 	yields := r.yieldsOf(s)
 	a.Split = r.splitsOf(s)
+	shared := false
 	r.cfg.Machine.Read(func(state *fsm.State) {
 		a.Assignments = r.assignmentsOf(state, s)
 		a.Drop = r.dropsOf(state, s)
 		a.Preflight = r.preflightsFor(state, s)
 		a.Close = r.closable(state, s)
+		a.Shares, shared = r.sharesOf(state, s)
+		a.Shared = sharedBy(state, s)
 	})
-	if !final && !r.urgent(s, &a, yields) {
+	if !final && !shared && !r.urgent(s, &a, yields) {
 		return false, r.news
 	}
 	r.told(s, &a, yields)
 	resp.Assignments, resp.Drop, resp.Yield = a.Assignments, a.Drop, taskIDs(yields)
-	resp.Preflight, resp.Close, resp.Split = a.Preflight, a.Close, a.Split
+	resp.Preflight, resp.Close, resp.Split, resp.Shares, resp.Shared = a.Preflight, a.Close, a.Split, a.Shares, a.Shared
 	return true, nil
 }
 
 func (r *reign) urgent(s *session, a *SyncResponse, yields []fsm.TaskEpoch) bool {
-	if len(a.Assignments) > 0 || len(a.Preflight) > 0 || len(a.Split) > 0 {
+	if len(a.Assignments) > 0 || len(a.Preflight) > 0 || len(a.Split) > 0 || s.sharesChanged(a.Shared) {
 		return true
 	}
 	for _, te := range a.Drop {
@@ -174,9 +177,11 @@ func (r *reign) told(s *session, a *SyncResponse, yields []fsm.TaskEpoch) {
 	for _, te := range yields {
 		s.yieldTold[te] = true
 	}
+	s.sharesTold = markShares(a.Shared)
 	for _, te := range a.Split {
-		r.splits[te].untold = false
+		r.splits[te].untold = 0
 	}
+	r.toldShares(s, a.Shares)
 	now := r.cfg.Clock.Monotonic()
 	for _, p := range a.Preflight {
 		s.asked[p.Key] = now
@@ -239,7 +244,7 @@ func (r *reign) preflightsFor(state *fsm.State, s *session) (out []PreflightTask
 		if at, asked := s.asked[key]; asked && now-at < preflightPatience {
 			continue
 		}
-		if p, known := s.preflights[key]; known && (p.OK || now-p.at < preflightRetry) {
+		if p, known := s.preflights[key]; known && (now-p.at < preflightRetry || r.judge(job, key, &p.Preflight).verdict != unable) {
 			continue
 		}
 		out = append(out, PreflightTask{Job: jobInfo(job), Key: key})

@@ -18,16 +18,19 @@ type session struct {
 	seq     uint64 // of the latest poll
 	waiting bool   // that poll is in flight
 	leaving bool   // the process stops: no more tasks
+	unheard bool   // held tasks when this reign began, and has not polled since
 	slots   int
 	want    int
 	running map[uint64]Holding // as the latest poll said, less what ended since
 	opened  []JobKey
+	shares  []ShareUse // as the latest poll said
 
 	// Granted tasks that the worker was told of, with the poll that carried them. A task that a later poll does not
 	// report as running got lost on the way, or its process did.
 	delivered  map[fsm.TaskEpoch]uint64
 	dropTold   map[fsm.TaskEpoch]bool
 	yieldTold  map[fsm.TaskEpoch]bool
+	sharesTold []shareMark
 	marks      map[fsm.TaskEpoch]*mark  // of what the latest poll reported as running
 	asked      map[JobKey]time.Duration // when a pre-flight was asked for
 	preflights map[JobKey]preflightAt
@@ -48,9 +51,6 @@ func newSession(node, instance string, deadline time.Duration) *session {
 	}
 }
 
-// ready tells whether the node passed the pre-flight of a job.
-func (s *session) ready(key JobKey) bool { return s.preflights[key].OK }
-
 // admit renews the caller's lease and takes over what its call says. It returns the tasks that the state grants to the
 // node but that its process does not have.
 func (r *reign) admit(req *SyncRequest) (s *session, lost []fsm.TaskEpoch, err error) {
@@ -69,6 +69,9 @@ func (r *reign) admit(req *SyncRequest) (s *session, lost []fsm.TaskEpoch, err e
 	}
 	if req.Seq > s.seq {
 		lost = r.takePoll(s, req)
+	}
+	if req.Seq == 0 {
+		r.takeNews(s, req.News, now)
 	}
 	if s.leaving && req.Seq > 0 && len(req.Running) == 0 {
 		lost = r.farewell(s)
@@ -108,7 +111,9 @@ func (r *reign) sessionOf(req *SyncRequest, now time.Duration) (*session, error)
 func (r *reign) takePoll(s *session, req *SyncRequest) (lost []fsm.TaskEpoch) {
 	s.seq, s.slots, s.want, s.opened = req.Seq, req.Slots, req.Want, req.Opened
 	clear(s.running)
+	s.unheard = false
 	s.watch(req.Running, r.cfg.Clock.Monotonic())
+	r.hearShares(s, req.Shares)
 	for _, h := range req.Running {
 		// A task given back and granted again may be there twice for a moment: the older one is ending.
 		if h.Epoch > s.running[h.Task].Epoch {

@@ -26,9 +26,10 @@ func (f runFunc) Run(ctx context.Context, job *transfer.Job, task transfer.Task,
 // engine is a Runner over an imaginary source of keys 0 to keys-1, 10 bytes each. It behaves as transfer does: checks
 // the lease before each write, advances often, stops, splits and yields when asked.
 type engine struct {
-	keys  int           // per job
-	pause time.Duration // what a page or a copy takes
-	cut   int           // keys of a cut; 0 is 4
+	keys  int                                                                // per job
+	pause time.Duration                                                      // what a page or a copy takes
+	cut   int                                                                // keys of a cut; 0 is 4
+	move  func(ctx context.Context, node string, lease transfer.Lease) error // what else a copy takes; may be nil
 
 	mu     sync.Mutex
 	writes []write
@@ -137,6 +138,9 @@ func (e *engine) copy(ctx context.Context, node string, job *transfer.Job, task 
 	a := transfer.Advance{From: task.From}
 	for k := from; k < end; k++ {
 		stop := e.rest(ctx, lease)
+		if stop == nil && e.move != nil {
+			stop = e.move(ctx, node, lease)
+		}
 		if stop == nil {
 			if err := e.split(ctx, lease, ledger, &task, k); err != nil {
 				return err
@@ -280,7 +284,8 @@ type node struct {
 	mu      sync.Mutex
 	opened  atomic.Int64
 	closed  atomic.Int64
-	refuses error // what Open returns
+	refuses error                // what Open returns
+	side    func() *transfer.Job // what Open returns instead of a job without sides
 }
 
 // node starts a worker.
@@ -305,6 +310,9 @@ func (n *node) open(_ context.Context, job *fsm.Job) (*transfer.Job, Preflight, 
 	defer n.mu.Unlock()
 	if n.refuses != nil {
 		return nil, Preflight{}, n.refuses
+	}
+	if n.side != nil {
+		return n.side(), Preflight{SourceClockOffset: time.Minute}, nil
 	}
 	n.opened.Add(1)
 	s := side{closed: &n.closed}

@@ -29,6 +29,19 @@ func (p *puppet) untilSplit() (time.Duration, []fsm.TaskEpoch) {
 	return 0, nil
 }
 
+// decline says of its tasks that nothing more comes of being asked to split.
+func (p *puppet) decline() {
+	p.r.t.Helper()
+	var news []Holding
+	for _, h := range p.running {
+		h.Declined = true
+		news = append(news, h)
+	}
+	if _, err := p.r.leader.Sync(p.r.t.Context(), SyncRequest{Node: p.node, Instance: p.instance, News: news}); err != nil {
+		p.r.t.Fatalf("news of %s: %v", p.node, err)
+	}
+}
+
 // idle keeps a puppet polling until the returned function is called.
 func (p *puppet) idle() (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
@@ -49,7 +62,7 @@ func (p *puppet) idle() (stop func()) {
 	}
 }
 
-// TestIdleNodeAsksForSplit: while a node has nothing to do, the running scan is asked to split, once, again after a
+// TestIdleNodeAsksForSplit: while a node has nothing to do, the running scan is asked to split, at once, again after a
 // while, and longer each time; what it hands out is granted.
 func TestIdleNodeAsksForSplit(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
@@ -58,7 +71,7 @@ func TestIdleNodeAsksForSplit(t *testing.T) {
 		p.able()
 		stop := q.idle()
 		first, split := p.untilSplit()
-		if split[0] != holdingOf(scan) || first < splitAge || first > splitAge+2*maxSyncWait {
+		if len(split) != 1 || split[0] != holdingOf(scan) || first > 2*maxSyncWait {
 			t.Errorf("asked %v after %v", split, first)
 		}
 		if second, _ := p.untilSplit(); second < splitPatience || second > splitPatience+2*maxSyncWait {
@@ -199,6 +212,24 @@ func splitsIn(t *testing.T, entry []byte) (n int) {
 	return n
 }
 
+// TestTaskStallIsSetLive: the setting of the cluster holds as soon as it is made.
+func TestTaskStallIsSetLive(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.puppet("n", 1)
+		scanning(r, p)
+		begin := time.Now()
+		for time.Since(begin) < time.Minute {
+			if resp := p.poll(); len(resp.Drop) > 0 {
+				t.Fatal("dropped before the setting")
+			}
+		}
+		r.must(set(fsm.SettingTaskStall, "30s"))
+		if resp := p.poll(); len(resp.Drop) != 1 {
+			t.Errorf("after a minute of nothing, with 30 s allowed: %+v", resp)
+		}
+	})
+}
+
 // TestStalledTaskMovesOn: a task that does nothing for the given time is taken away, not before, and goes to another
 // node once its holder stopped, or said that it can do no more harm.
 func TestStalledTaskMovesOn(t *testing.T) {
@@ -246,4 +277,42 @@ func TestStalledTaskMovesOn(t *testing.T) {
 			}, func(c *LeaderConfig) { c.TaskStall = stall })
 		})
 	}
+}
+
+// TestManyFreeSlotsAskForManyParts: one task is asked for as many parts as there are free slots, and once for them all;
+// where it declines, other nodes' slots count as free again at once.
+func TestManyFreeSlotsAskForManyParts(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.puppet("n", 5)
+		scan := scanning(r, p)
+		p.able()
+		_, split := p.untilSplit()
+		if len(split) != 4 {
+			t.Fatalf("asked for %d parts: %v", len(split), split)
+		}
+		if resp := p.poll(); len(resp.Split) > 0 {
+			t.Errorf("asked again while the request is open: %v", resp.Split)
+		}
+		te := holdingOf(scan)
+		tell := func(h Holding) {
+			t.Helper()
+			h.Task, h.Epoch, h.Splits = te.Task, te.Epoch, true
+			req := SyncRequest{Node: p.node, Instance: p.instance, News: []Holding{h}}
+			if _, err := r.leader.Sync(t.Context(), req); err != nil {
+				t.Fatal(err)
+			}
+			p.running[0].Left, p.running[0].Splits = h.Left, true
+		}
+		tell(Holding{Left: 9, Declined: true})
+		tell(Holding{Left: 3})
+		for range 5 {
+			if resp := p.poll(); len(resp.Split) > 0 {
+				t.Fatalf("asked with few requests left: %v", resp.Split)
+			}
+		}
+		tell(Holding{Left: 100})
+		if took, split := p.untilSplit(); took > time.Second || len(split) != 4 {
+			t.Errorf("asked %v %v after it found more", split, took)
+		}
+	})
 }

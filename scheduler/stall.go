@@ -57,6 +57,14 @@ func (s *session) powerless(te fsm.TaskEpoch, now time.Duration) bool {
 	return m != nil && m.lost != 0 && now-m.lost >= lostGrace
 }
 
+// taskStall is how long a task may do nothing: as the cluster is set, else as this node is.
+func (r *reign) taskStall(state *fsm.State) time.Duration {
+	if d, err := time.ParseDuration(state.Settings()[fsm.SettingTaskStall]); err == nil && d > 0 {
+		return d
+	}
+	return r.cfg.TaskStall
+}
+
 // stalled returns the tasks that stood still for too long.
 func (r *reign) stalled() (tasks []fsm.TaskEpoch) {
 	r.mu.Lock()
@@ -66,7 +74,10 @@ func (r *reign) stalled() (tasks []fsm.TaskEpoch) {
 		for _, s := range r.sessions {
 			for te, m := range s.marks {
 				t := state.Task(te.Task)
-				if t == nil || t.Node != s.node || t.Epoch != te.Epoch || now-m.moved < r.cfg.TaskStall {
+				if t == nil || t.Node != s.node || t.Epoch != te.Epoch || now-m.moved < r.taskStall(state) {
+					continue
+				}
+				if r.helped(state, t, now) {
 					continue
 				}
 				r.cfg.Logger.Warn("task stands still, it goes to others", "job", t.Job, "task", t.ID, "node", s.node, "since", now-m.moved)

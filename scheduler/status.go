@@ -15,6 +15,8 @@ type Status struct {
 	Rate        Rate           // over the last 10 s
 	Overall     Rate           // since the pass started
 	ETA         *time.Duration // nil while it cannot be told
+	Bandwidth   int64          // bytes a second that the job may take now, over all nodes; 0 for no limit
+	Nodes       []Standing     // of a job that is to be worked on, by node; nil where this node does not lead
 }
 
 // TaskNumbers count the tasks of a pass.
@@ -45,6 +47,7 @@ func (l *Leader) Status(id string) (Status, bool) {
 		st.Counts = st.Job.Counts
 		if r != nil {
 			st.Counts = st.Counts.Add(r.live(state, id))
+			st.Nodes = r.standings(state, st.Job)
 		}
 		counts := state.TaskCounts(id)
 		st.Tasks = TaskNumbers{
@@ -54,6 +57,9 @@ func (l *Leader) Status(id string) (Status, bool) {
 	})
 	if st.Job == nil {
 		return Status{}, false
+	}
+	if limit := bandwidthAt(st.Job, l.cfg.Clock.Now()); limit != unlimited {
+		st.Bandwidth = limit
 	}
 	st.ListingDone = st.Job.Pass > 0 && st.Job.Listing == 0
 	l.addRates(r, &st)

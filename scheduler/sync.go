@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
 // Bounds of one Sync.
@@ -44,11 +45,15 @@ type SyncRequest struct {
 	Busy    int           `json:"busy,omitempty"`
 	Running []Holding     `json:"running,omitempty"`
 	Opened  []JobKey      `json:"opened,omitempty"` // jobs whose stores are open
+	Shares  []ShareUse    `json:"shares,omitempty"` // of the jobs that tasks run of; without one a job moves nothing here
 	Want    int           `json:"want,omitempty"`   // tasks it may hold in all
 	Wait    time.Duration `json:"wait,omitempty"`   // how long to wait for news, at most 2 s
 
 	Commands   [][]byte    `json:"commands,omitempty"` // encoded, independent of each other
 	Preflights []Preflight `json:"preflights,omitempty"`
+	// News are tasks of which a poll would tell too late that they can be split, have more left or declined. Of a call with
+	// Seq 0 only.
+	News []Holding `json:"news,omitempty"`
 }
 
 // Holding is one task that a worker runs.
@@ -60,6 +65,8 @@ type Holding struct {
 	Progress fsm.Counts `json:"p"`           // done and not settled
 	Moved    int64      `json:"m,omitempty"` // bytes either side took or gave, and pages listed, so far
 	Splits   bool       `json:"s,omitempty"` // it can be asked to split
+	Left     int64      `json:"r,omitempty"` // requests that the rest of a listing takes, about; 0 while that is not known
+	Declined bool       `json:"d,omitempty"` // no more comes of what it was asked to split; only in News
 	Lost     bool       `json:"x,omitempty"` // dropped or fenced: it begins nothing any more, but has not ended
 }
 
@@ -88,6 +95,10 @@ type Preflight struct {
 	OK     bool   `json:"ok"`
 	Class  string `json:"class,omitempty"` // of package transfer/store, where not OK
 	Reason string `json:"reason,omitempty"`
+	Side   string `json:"side,omitempty"` // that is not OK; "" where that is not known
+	// What the sides are on this node, where that can differ between machines.
+	Source      *store.Identity `json:"source,omitempty"`
+	Destination *store.Identity `json:"destination,omitempty"`
 	// What to add to the node's clock to get the store's.
 	SourceClockOffset      time.Duration `json:"source_clock_offset,omitempty"`
 	DestinationClockOffset time.Duration `json:"destination_clock_offset,omitempty"`
@@ -99,10 +110,12 @@ type SyncResponse struct {
 	Results     []CommandResult `json:"results,omitempty"` // one for each command, in order
 	Assignments []Assignment    `json:"assignments,omitempty"`
 	Drop        []fsm.TaskEpoch `json:"drop,omitempty"`      // running there, but no longer granted: stop at once
-	Yield       []uint64        `json:"yield,omitempty"`     // scans to end after their next Advance
-	Split       []fsm.TaskEpoch `json:"split,omitempty"`     // to make work of, for others
+	Yield       []uint64        `json:"yield,omitempty"`     // to be given back: scans after their next Advance, others as soon as what is in flight is settled
+	Split       []fsm.TaskEpoch `json:"split,omitempty"`     // to make work of, for others; one for each part wanted
+	Shared      []SharedUpload  `json:"shared,omitempty"`    // uploads of running tasks that others send parts of
 	Preflight   []PreflightTask `json:"preflight,omitempty"` // jobs to open and report on
 	Close       []JobKey        `json:"close,omitempty"`     // opened jobs that need no more work
+	Shares      []Share         `json:"shares,omitempty"`    // of bandwidth, those that change
 }
 
 // CommandResult is the outcome of one command.
@@ -133,7 +146,8 @@ func (r *SyncRequest) validate() error {
 		return fmt.Errorf("%w: bad instance", ErrRefused)
 	case r.Slots < 0 || r.Slots > maxSlots || r.Want < 0 || r.Want > maxSlots:
 		return fmt.Errorf("%w: slots out of bounds", ErrRefused)
-	case len(r.Running) > maxSyncRunning || len(r.Opened) > maxSyncRunning || len(r.Preflights) > maxSyncRunning:
+	case len(r.Running) > maxSyncRunning || len(r.Opened) > maxSyncRunning || len(r.Preflights) > maxSyncRunning,
+		len(r.Shares) > maxSyncRunning, len(r.News) > maxSyncRunning:
 		return fmt.Errorf("%w: too many tasks or jobs in one call", ErrRefused)
 	case len(r.Commands) > maxSyncCommands:
 		return fmt.Errorf("%w: more than %d commands in one call", ErrRefused, maxSyncCommands)

@@ -22,12 +22,21 @@ type taskRun struct {
 	held   fsm.TaskEpoch
 	task   fsm.Task
 	job    fsm.Job
+	ctx    context.Context // of the run
 	cancel context.CancelCauseFunc
 	lost   atomic.Bool // dropped by the leader or fenced; never taken back
 	yield  atomic.Bool
 	moved  atomic.Int64
-	splits atomic.Bool   // the engine said that it can
-	split  chan struct{} // a request that the engine has not taken
+	splits atomic.Bool     // the engine said that it can
+	split  chan struct{}   // requests that the engine has not taken
+	left   atomic.Int64    // requests, as the engine estimated
+	told   int64           // left as the leader was told at once; only the engine uses it
+	stop   context.Context // ends when the task shall settle what is in flight and be given back
+	end    context.CancelFunc
+
+	limiter *transfer.Limiter // set before the task runs
+
+	shares sharedUploads
 
 	mu       sync.Mutex
 	from     []byte // lower bound as the leader last confirmed it
@@ -37,10 +46,13 @@ type taskRun struct {
 }
 
 func newTaskRun(w *Worker, a *Assignment, cancel context.CancelCauseFunc) *taskRun {
-	return &taskRun{
-		w: w, held: holdingOf(&a.Task), task: a.Task, job: a.Job, cancel: cancel, from: a.Task.From, line: a.Task.Line,
-		split: make(chan struct{}, 1),
+	t := &taskRun{
+		w: w, held: holdingOf(&a.Task), task: a.Task, job: a.Job, ctx: context.Background(), cancel: cancel, from: a.Task.From, line: a.Task.Line,
+		split: make(chan struct{}, maxParts),
 	}
+	t.stop, t.end = context.WithCancel(w.stopCtx)
+	t.shares.start(&a.Task)
+	return t
 }
 
 // holding is what a poll says of the task.
@@ -49,7 +61,7 @@ func (t *taskRun) holding() Holding {
 	defer t.mu.Unlock()
 	return Holding{
 		Task: t.held.Task, Epoch: t.held.Epoch, From: t.from, Line: t.line, Progress: t.progress,
-		Moved: t.moved.Load(), Splits: t.splits.Load(), Lost: t.lost.Load(),
+		Moved: t.moved.Load(), Splits: t.splits.Load(), Left: t.left.Load(), Lost: t.lost.Load(),
 	}
 }
 
@@ -68,15 +80,53 @@ func (t *taskRun) Check() error {
 }
 
 // Stopping implements transfer.Lease.
-func (t *taskRun) Stopping() <-chan struct{} { return t.w.stopCtx.Done() }
+func (t *taskRun) Stopping() <-chan struct{} { return t.stop.Done() }
 
 // SplitRequests implements transfer.SplitLease.
 func (t *taskRun) SplitRequests() <-chan struct{} {
 	t.splits.Store(true)
+	if t.task.Kind == fsm.ScanTask {
+		t.news(false) // where nodes wait, they wait for this one
+	}
 	return t.split
 }
 
-// askSplit passes a request on. One that the engine has not taken yet stands for both.
+// giveUp asks the task to end early. A scan does at its next Advance, which it was told to make work by; anything else is
+// given back as when the worker stops.
+func (t *taskRun) giveUp() {
+	t.yield.Store(true)
+	if t.task.Kind != fsm.ScanTask {
+		t.end()
+	}
+}
+
+// Left implements transfer.LeftLease. The leader learns by the next poll, but at once where there is much more than it
+// thinks: it may have left the task in peace for that.
+func (t *taskRun) Left(requests int64) {
+	before := t.left.Swap(requests)
+	if requests > 2*t.told+leastLeft {
+		if before > 0 {
+			t.news(false)
+		}
+		t.told = requests
+	}
+}
+
+// Declined implements transfer.LeftLease.
+func (t *taskRun) Declined() { t.news(true) }
+
+// news tells the leader of this task without waiting for the next poll. A failure is no harm: the poll follows.
+func (t *taskRun) news(declined bool) {
+	h := t.holding()
+	h.Declined = declined
+	t.w.workers.Go(func() {
+		if _, err := t.w.sync(t.ctx, SyncRequest{News: []Holding{h}}); err != nil {
+			t.w.cfg.Logger.Debug("leader not told of a task's news", "task", h.Task, "error", err)
+		}
+	})
+}
+
+// askSplit passes a request on. More than the engine can take are none.
 func (t *taskRun) askSplit() {
 	select {
 	case t.split <- struct{}{}:
@@ -86,6 +136,9 @@ func (t *taskRun) askSplit() {
 
 // Moved implements transfer.MovedLease.
 func (t *taskRun) Moved(n int64) { t.moved.Add(n) }
+
+// Limiter implements transfer.LimitedLease.
+func (t *taskRun) Limiter() *transfer.Limiter { return t.limiter }
 
 // Advance implements transfer.Ledger.
 func (t *taskRun) Advance(ctx context.Context, a transfer.Advance) (yield bool, err error) {
@@ -198,12 +251,16 @@ func (t *taskRun) outcome(err error) error {
 // run works on one task from the grant to its last command.
 func (w *Worker) run(ctx context.Context, t *taskRun) {
 	key := keyOf(&t.job, t.job.Pass)
-	opened, err := w.jobs.acquire(ctx, key, &t.job)
+	opened, err := w.openHere(ctx, key, &t.job)
 	if err != nil {
 		w.cannotOpen(ctx, t, failedPreflight(key, err))
 		return
 	}
 	defer w.jobs.release(opened)
+	if report := opened.report(key); !rightPlace(&t.job, &report) {
+		w.cannotOpen(ctx, t, report)
+		return
+	}
 	w.finish(ctx, t, w.runEngine(ctx, opened.forPass(&t.job), t))
 }
 
@@ -238,12 +295,24 @@ func (w *Worker) finish(ctx context.Context, t *taskRun, err error) {
 		return
 	case err == nil, errors.Is(err, transfer.ErrStopped):
 		cmd = fsm.ReleaseTasks{Tasks: []fsm.TaskEpoch{t.held}}
+	case w.blame(err) == BlameJob:
+		w.cannotOpen(ctx, t, failedPreflight(keyOf(&t.job, t.job.Pass), err))
+		return
+	case w.blame(err) == BlameNode:
+		cmd = fsm.ReleaseTasks{Tasks: []fsm.TaskEpoch{t.held}}
 	case errors.As(err, &jobErr):
 		cmd = t.failure(jobErr.Class, err, true)
 	default:
 		cmd = t.failure(store.ClassOf(err), err, false)
 	}
 	w.logEnd(t, t.commit(ctx, cmd))
+}
+
+func (w *Worker) blame(err error) Blame {
+	if w.cfg.Unable == nil {
+		return BlameTask
+	}
+	return w.cfg.Unable(err)
 }
 
 func (t *taskRun) failure(class store.Class, err error, pause bool) fsm.Command {
@@ -260,7 +329,12 @@ func (w *Worker) logEnd(t *taskRun, err error) {
 }
 
 func failedPreflight(key JobKey, err error) Preflight {
-	return Preflight{Job: key, Class: string(store.ClassOf(err)), Reason: oneLine(err.Error())}
+	p := Preflight{Job: key, Class: string(store.ClassOf(err)), Reason: oneLine(err.Error())}
+	var of interface{ Side() string }
+	if errors.As(err, &of) {
+		p.Side = of.Side()
+	}
+	return p
 }
 
 // oneLine makes a reason of an error's text: one line of valid UTF-8, at most reasonLimit bytes.

@@ -33,11 +33,21 @@ type Runner interface {
 	Run(ctx context.Context, job *transfer.Job, task transfer.Task, lease transfer.Lease, ledger transfer.Ledger) error
 }
 
-// Open opens both sides of a job and proves that this node can work on it. Of the Preflight it fills the clock offsets;
-// the rest follows from the error. What belongs to a pass (its start, the skew) is written into the job later.
+// Open opens both sides of a job and proves that this node can work on it. Of the Preflight it fills the clock offsets and
+// what the sides are; the rest follows from the error, which may tell its side by a method Side() string. What belongs to a pass (its start, the skew) is written into the job later.
 type Open func(ctx context.Context, job *fsm.Job) (*transfer.Job, Preflight, error)
 
-// WorkerConfig is what a worker works with. Everything but Clock is required.
+// Blame is what an error of a task means for its node.
+type Blame int
+
+// A task that fails for its node's sake is given back, and its attempt is not counted.
+const (
+	BlameTask Blame = iota // the attempt failed
+	BlameNode              // the node stops working, for a reason of its own
+	BlameJob               // the node cannot work on the job now; the leader asks again in a while
+)
+
+// WorkerConfig is what a worker works with. Everything but Clock and Unable is required.
 type WorkerConfig struct {
 	Node   string // this node's ID
 	Runner Runner
@@ -45,6 +55,8 @@ type WorkerConfig struct {
 	Open   Open
 	Spool  transfer.Spool
 	Slots  int // tasks at once
+	// Unable tells of a task's error whether the node is to blame for it, not the task. nil: it never is.
+	Unable func(err error) Blame
 	Clock  Clock
 	Logger *slog.Logger
 }
@@ -57,6 +69,7 @@ type Worker struct {
 	term     atomic.Uint64
 	seq      uint64 // of the last poll; only the poll loop uses it
 	jobs     *openJobs
+	limits   *jobLimits
 
 	stopCtx  context.Context // ends when Stop is called
 	stop     context.CancelFunc
@@ -79,7 +92,7 @@ func NewWorker(cfg WorkerConfig) *Worker {
 	rand.Read(random[:]) // never fails
 	w := &Worker{
 		cfg: cfg, instance: hex.EncodeToString(random[:]), tasks: map[fsm.TaskEpoch]*taskRun{},
-		jobs: newOpenJobs(cfg.Open), ended: make(chan struct{}),
+		jobs: newOpenJobs(cfg.Open), limits: &jobLimits{jobs: map[JobKey]*jobLimit{}}, ended: make(chan struct{}),
 	}
 	w.stopCtx, w.stop = context.WithCancel(context.Background())
 	w.drainCtx, w.drained = context.WithCancel(context.Background())
@@ -213,6 +226,7 @@ func (w *Worker) poll(parent context.Context) (SyncResponse, error) {
 	}
 	w.mu.Unlock()
 	req.Busy = len(req.Running)
+	req.Shares = w.limits.uses()
 	return w.sync(ctx, req)
 }
 
@@ -271,7 +285,7 @@ func (w *Worker) markYields(ids []uint64) {
 	for _, t := range w.tasks {
 		for _, id := range ids {
 			if t.held.Task == id {
-				t.yield.Store(true)
+				t.giveUp()
 			}
 		}
 	}
@@ -312,6 +326,12 @@ func (w *Worker) take(ctx context.Context, resp *SyncResponse) {
 			t.askSplit()
 		}
 	}
+	for i := range resp.Shared {
+		s := &resp.Shared[i]
+		if t := w.tasks[fsm.TaskEpoch{Task: s.Task, Epoch: s.Epoch}]; t != nil {
+			t.shares.hear(s)
+		}
+	}
 	w.mu.Unlock()
 	w.jobs.retire(resp.Close)
 	for _, p := range resp.Preflight {
@@ -323,6 +343,7 @@ func (w *Worker) take(ctx context.Context, resp *SyncResponse) {
 			unwanted = append(unwanted, holdingOf(&a.Task))
 		}
 	}
+	w.limits.set(resp.Shares)
 	if len(unwanted) > 0 {
 		w.workers.Go(func() { w.giveBack(ctx, unwanted) })
 	}
@@ -337,14 +358,19 @@ func (w *Worker) start(parent context.Context, a *Assignment) bool {
 	}
 	ctx, cancel := context.WithCancelCause(parent)
 	t := newTaskRun(w, a, cancel)
+	t.ctx = ctx
 	if w.tasks[t.held] != nil {
 		cancel(nil)
+		t.end()
 		return true // told twice
 	}
 	w.tasks[t.held] = t
+	t.limiter = w.limits.acquire(&a.Job)
 	w.workers.Go(func() {
 		defer cancel(nil)
+		defer t.end()
 		w.run(ctx, t)
+		w.limits.release(&t.job)
 		w.mu.Lock()
 		delete(w.tasks, t.held)
 		w.mu.Unlock()
@@ -367,16 +393,15 @@ func (w *Worker) giveBack(ctx context.Context, tasks []fsm.TaskEpoch) {
 
 // preflight opens a job and reports what came of it.
 func (w *Worker) preflight(ctx context.Context, p PreflightTask) {
-	report := Preflight{Job: p.Key, OK: true}
-	opened, err := w.jobs.acquire(ctx, p.Key, &p.Job)
+	var report Preflight
+	opened, err := w.openHere(ctx, p.Key, &p.Job)
 	if err != nil {
 		if ctx.Err() != nil {
 			return
 		}
 		report = failedPreflight(p.Key, err)
 	} else {
-		report.SourceClockOffset = opened.preflight.SourceClockOffset
-		report.DestinationClockOffset = opened.preflight.DestinationClockOffset
+		report = opened.report(p.Key)
 		defer w.jobs.release(opened)
 	}
 	w.report(ctx, SyncRequest{Preflights: []Preflight{report}})

@@ -19,7 +19,7 @@ import (
 // statusFlags are the flags of ctl status.
 type statusFlags struct {
 	jobs, machines, watch bool
-	id                    string
+	id, ip                string
 }
 
 const (
@@ -37,11 +37,15 @@ func newCtlStatus(a *app, f *clientFlags) *cobra.Command {
 		Example: `  brigade ctl status
   brigade ctl status --jobID photos
   brigade ctl status --machine
+  brigade ctl status --ip 10.0.0.7
   brigade ctl status --watch`,
 		Args: argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if s.id != "" && (s.machines || s.jobs) {
 				return misuse(errors.New("flag --jobID shows one job, and does not go with --job or --machine"))
+			}
+			if s.ip != "" && (s.id != "" || s.machines || s.jobs) {
+				return misuse(errors.New("flag --ip shows what one machine does, and does not go with --job, --jobID or --machine"))
 			}
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				if !s.watch {
@@ -54,6 +58,7 @@ func newCtlStatus(a *app, f *clientFlags) *cobra.Command {
 	cmd.Flags().BoolVar(&s.jobs, "job", false, "show jobs (the default)")
 	cmd.Flags().BoolVar(&s.machines, "machine", false, "show machines")
 	cmd.Flags().StringVar(&s.id, "jobID", "", "show one job in full")
+	cmd.Flags().StringVar(&s.ip, "ip", "", "show what the machine at this `ADDR` does")
 	cmd.Flags().BoolVar(&s.watch, "watch", false, "show it again every two seconds, until interrupted")
 	return cmd
 }
@@ -112,7 +117,16 @@ func (a *app) status(ctx context.Context, cmd *cobra.Command, c *api.Client, s *
 			return err
 		}
 	}
-	if s.jobs || s.id == "" && !s.machines {
+	if s.ip != "" {
+		at, err := machinesAt(ctx, c, s.ip)
+		if err != nil {
+			return err
+		}
+		if err := show(at, machineText(at), at.Freshness); err != nil {
+			return err
+		}
+	}
+	if s.jobs || s.id == "" && s.ip == "" && !s.machines {
 		list, err := c.Jobs(ctx)
 		if err != nil {
 			return err
@@ -205,11 +219,19 @@ func machineTable(m *api.Machines) string {
 		table.ColumnConfig{Number: 7, WidthMax: 13, WidthMaxEnforcer: text.WrapHard}))
 	for _, n := range m.Nodes {
 		t.AppendRow(table.Row{
-			shortID(n.ID), printable(n.Address), n.State, n.Role, fmt.Sprintf("%d/%d", n.Busy, n.Slots),
+			shortID(n.ID), printable(n.Address), machineState(n), n.Role, fmt.Sprintf("%d/%d", n.Busy, n.Slots),
 			bytesOf(int64(n.BytesPerSecond)) + "/s", printable(n.Version),
 		})
 	}
 	return trimLines(t.Render())
+}
+
+// machineState is a machine's state and what keeps it from work.
+func machineState(n api.Machine) string {
+	if n.Disk == "" {
+		return n.State
+	}
+	return n.State + ", disk " + printable(n.Disk)
 }
 
 // shortID is enough of a node's ID to tell it from others.
@@ -249,6 +271,9 @@ func jobText(j *api.Job) string {
 	row("", "%s changed, %s failed", n(o.Changed), n(o.Failed))
 	row("bytes", "%s found, %s moved", bytesOf(j.Bytes.Found), bytesOf(j.Bytes.Moved))
 	row("rate", "%s/s, %s objects/s", bytesOf(int64(j.Rate.BytesPerSecond)), humanize.CommafWithDigits(j.Rate.ObjectsPerSecond, 1))
+	if j.Limits != nil {
+		row("limit", "%s/s now, over all nodes", bytesOf(j.Limits.Bandwidth))
+	}
 	row("tasks", "%d running, %d pending, %d done, %d given up", j.Tasks.Running, j.Tasks.Pending, j.Tasks.Done, j.Tasks.Failed)
 	if j.ETASeconds != nil {
 		row("eta", "%s", remaining(j))
@@ -256,9 +281,14 @@ func jobText(j *api.Job) string {
 	for _, at := range []struct {
 		name string
 		t    *time.Time
-	}{{"started", j.StartedAt}, {"finished", j.FinishedAt}, {"next pass", j.NextPassAt}} {
+	}{{"started", j.StartedAt}, {"finished", j.FinishedAt}, {"next retry", j.NextRetryAt}, {"next pass", j.NextPassAt}} {
 		if at.t != nil {
 			row(at.name, "%s", at.t.Format(time.RFC3339))
+		}
+	}
+	for _, n := range j.Nodes {
+		if !n.Ready {
+			row("no tasks", "%s  %s", shortID(n.ID), printable(n.Reason))
 		}
 	}
 	for i, e := range j.Errors {

@@ -22,6 +22,7 @@ type description struct {
 	Verify      string              `json:"verify,omitempty"`
 	Task        taskDescription     `json:"task"`
 	Preserve    preserveDescription `json:"preserve"`
+	Limits      limitsDescription   `json:"limits,omitzero"`
 	MaxFailures int64               `json:"max_failures,omitempty"`
 }
 
@@ -42,6 +43,10 @@ type filterDescription struct {
 type taskDescription struct {
 	Objects int64 `json:"objects"`
 	Bytes   int64 `json:"bytes"`
+}
+
+type limitsDescription struct {
+	Bandwidth string `json:"bandwidth,omitempty"`
 }
 
 type preserveDescription struct {
@@ -66,6 +71,7 @@ func describeSpec(spec fsm.Spec) description {
 		Filter:      filterDescription{Include: spec.Filter.Include, Exclude: spec.Filter.Exclude, MinSize: spec.Filter.MinSize},
 		Task:        taskDescription{spec.Task.Objects, spec.Task.Bytes},
 		Preserve:    preserveDescription{spec.Preserve.Metadata},
+		Limits:      limitsDescription{spec.Limits.Bandwidth},
 		MaxFailures: spec.MaxFailures,
 	}
 	if spec.Filter.Since != 0 {

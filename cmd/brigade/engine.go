@@ -226,7 +226,7 @@ func (e *engine) job(id string) (job *fsm.Job) {
 func (e *engine) tally(id string) tally {
 	t := tally{listing: true, written: e.mover.Meter.BytesWritten.Load()}
 	if st, ok := e.leader.Status(id); ok {
-		t.counts, t.listing = st.Counts, !st.ListingDone
+		t.counts, t.listing, t.limit = st.Counts, !st.ListingDone, st.Bandwidth
 	}
 	return t
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/cluster"
 	"github.com/bucketbrigade/brigade/conf"
 )
@@ -29,6 +30,7 @@ const (
 // nodeFlags are the flags of node start, which are keys of its configuration and variables as well.
 type nodeFlags struct {
 	data, join, bind, advertise, http string
+	httpTLS                           string
 	peerPort, gossipPort              int
 	keyFile                           string
 	bootstrapExpect                   int
@@ -42,6 +44,7 @@ type nodeConfig struct {
 	join            []string // gossip addresses, host:port
 	bind, advertise string   // IP addresses of the peer and gossip ports; advertise may be a name, or ""
 	http            string   // host:port
+	httpTLS         bool     // the API speaks TLS
 	peerPort        int
 	gossipPort      int
 	keyFile         string // "" where the node stays alone on loopback
@@ -56,7 +59,8 @@ func (f *nodeFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.join, "join", "", "gossip addresses of nodes to join, HOST[:PORT],...")
 	fs.StringVar(&f.bind, "bind", "", "IP address of the peer and gossip ports (default all with a cluster key, else 127.0.0.1)")
 	fs.StringVar(&f.advertise, "advertise", "", "address at which the other nodes reach this one (default: found out)")
-	fs.StringVar(&f.http, "http", "127.0.0.1:7460", "address of the API, ADDR[:PORT]")
+	fs.StringVar(&f.http, "http", "127.0.0.1:7460", "address of the API, ADDR[:PORT]; off loopback it needs a cluster key")
+	fs.StringVar(&f.httpTLS, "http-tls", tlsAuto, "auto: TLS on the API's port unless it is on loopback; always: there as well")
 	fs.IntVar(&f.peerPort, "peer-port", defaultPeerPort, "port of consensus and of calls between nodes")
 	fs.IntVar(&f.gossipPort, "gossip-port", defaultGossipPort, "port of gossip")
 	fs.StringVar(&f.keyFile, "cluster-key-file", "", "file with the cluster key; without one the node stays on loopback")
@@ -140,7 +144,7 @@ func (a *app) nodeConfigOf(f *nodeFlags) (nodeConfig, error) {
 	if err := c.checkBootstrap(); err != nil {
 		return nodeConfig{}, misuse(err)
 	}
-	if err := c.checkAddresses(); err != nil {
+	if err := c.checkAddresses(f.httpTLS); err != nil {
 		return nodeConfig{}, misuse(err)
 	}
 	return c, nil
@@ -163,14 +167,14 @@ func (c *nodeConfig) checkBootstrap() error {
 }
 
 // checkAddresses keeps what is not protected on loopback.
-func (c *nodeConfig) checkAddresses() error {
+func (c *nodeConfig) checkAddresses(tls string) error {
 	host, port, err := splitAddress(c.http, defaultHTTPPort)
 	if err != nil {
 		return fmt.Errorf("flag --http: %w", err)
 	}
 	c.http = net.JoinHostPort(host, port)
-	if !isLoopback(host) {
-		return fmt.Errorf("flag --http: %s is not on loopback, and this version serves the API there only", host)
+	if err := c.checkTLS(host, tls); err != nil {
+		return err
 	}
 	if c.bind == "" {
 		c.bind = "127.0.0.1"
@@ -187,10 +191,7 @@ func (c *nodeConfig) checkAddresses() error {
 	return nil
 }
 
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
+func isLoopback(host string) bool { return api.IsLoopback(host) }
 
 // joinAddresses splits a list of HOST[:PORT].
 func joinAddresses(list string, port int) (all []string, err error) {

@@ -29,6 +29,7 @@ func (c *crew) run(ctx context.Context) error {
 	if err := c.node.place.prepare(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
+	c.node.lookAtDisk()
 	for c.await(ctx, false) {
 		c.announce(false)
 		if err := c.shift(ctx); err != nil {
@@ -38,17 +39,17 @@ func (c *crew) run(ctx context.Context) error {
 	return nil
 }
 
-// shift runs one worker until the node drains or stops, and lets it give its work back.
+// shift runs one worker until the node drains, has no room or stops, and lets it give its work back.
 func (c *crew) shift(ctx context.Context) error {
 	n := c.node
 	w := scheduler.NewWorker(scheduler.WorkerConfig{
-		Node: n.dir.NodeID, Runner: n.mover, Leader: n.place.syncer, Open: n.desk.open, Slots: taskSlots, Logger: n.logger,
+		Node: n.dir.NodeID, Runner: n.mover, Leader: n.place.syncer, Open: n.desk.open, Slots: taskSlots, Unable: n.unable, Logger: n.logger,
 	})
 	over, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var watcher sync.WaitGroup
 	watcher.Go(func() {
-		if c.await(over, true) {
+		if c.await(over, true) && c.drains() {
 			n.logger.Info("the node drains: work is given back")
 			c.announce(true)
 		}
@@ -72,20 +73,26 @@ func (c *crew) announce(draining bool) {
 	}
 }
 
-// await waits until the node drains, or until it does not. It returns false when ctx ends or the node stops.
-func (c *crew) await(ctx context.Context, draining bool) bool {
+// drains tells whether the node is to have no more work.
+func (c *crew) drains() (yes bool) {
+	c.node.machine.Read(func(s *fsm.State) { yes = s.Draining(c.node.dir.NodeID) })
+	return yes
+}
+
+// await waits until the node rests, for it drains or has no room, or until it does not. It returns false when ctx ends or
+// the node stops.
+func (c *crew) await(ctx context.Context, resting bool) bool {
 	for {
-		changed := c.node.machine.Changed()
+		changed, diskChanged := c.node.machine.Changed(), c.node.disk.wait()
 		if c.leaving.Err() != nil || ctx.Err() != nil {
 			return false
 		}
-		now := false
-		c.node.machine.Read(func(s *fsm.State) { now = s.Draining(c.node.dir.NodeID) })
-		if now == draining {
+		if (c.drains() || c.node.disk.isLow()) == resting {
 			return true
 		}
 		select {
 		case <-changed:
+		case <-diskChanged:
 		case <-c.leaving.Done():
 		case <-ctx.Done():
 		}

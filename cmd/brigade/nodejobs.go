@@ -192,6 +192,5 @@ func (d *jobDesk) open(ctx context.Context, job *fsm.Job) (*transfer.Job, schedu
 	if err != nil {
 		return nil, scheduler.Preflight{}, err
 	}
-	pre := scheduler.Preflight{SourceClockOffset: open.source.clockOffset(), DestinationClockOffset: open.destination.clockOffset()}
-	return transferJob(open, spec), pre, nil
+	return transferJob(open, spec), open.preflight(), nil
 }

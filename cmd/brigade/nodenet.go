@@ -48,7 +48,7 @@ func (n *node) among(ctx context.Context) (*place, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("start the cluster: %w", err)
+		return nil, fmt.Errorf("start the cluster: %w", nameFlag(err, n.cfg.bind))
 	}
 	spool := member.ShareSpool(local)
 	n.leader = n.newLeader(member, spool)
@@ -60,8 +60,9 @@ func (n *node) among(ctx context.Context) (*place, error) {
 		log: member, spool: spool, syncer: m, members: m, forwarder: m,
 		serve:    func(h http.Handler) { member.Handle("/v1/", h) },
 		prepare:  func(context.Context) error { return nil },
-		tend:     func(ctx context.Context) { n.sweepShared(ctx, member, spool) },
-		draining: member.SetDraining,
+		tend:     func(ctx context.Context) { n.tendShared(ctx, member, spool) },
+		draining: member.SetDraining, diskLow: member.SetDiskLow, lowDisk: local.Low,
+		quorate:  member.Quorate,
 		mayLeave: m.mayLeave, leave: member.Leave, shutdown: member.Shutdown,
 	}, nil
 }
@@ -94,6 +95,9 @@ func (m *manyMembers) Machines(ctx context.Context) []api.Machine {
 	var asking sync.WaitGroup
 	for i, member := range members {
 		machines[i] = api.Machine{ID: member.ID, Address: member.Peer, State: stateOf(member), Role: roles(member.ID), Version: member.Version}
+		if member.Alive && member.DiskLow {
+			machines[i].Disk = api.DiskLow
+		}
 		if member.Alive {
 			asking.Go(func() { m.ask(ctx, &machines[i]) })
 		}
@@ -131,7 +135,8 @@ func stateOf(m cluster.Member) string {
 	return api.Alive
 }
 
-// ask adds what a node says of itself.
+// ask adds what a node says of itself. One that gossip holds for alive and that does not answer is suspect: it hangs, has just
+// gone, or cannot be reached from here.
 func (m *manyMembers) ask(ctx context.Context, machine *api.Machine) {
 	self := m.node.self()
 	if machine.ID != self.ID {
@@ -139,6 +144,9 @@ func (m *manyMembers) ask(ctx context.Context, machine *api.Machine) {
 		defer cancel()
 		if err := m.member.Call(ctx, machine.ID, selfPath, struct{}{}, &self); err != nil {
 			m.log.Debug("node does not say how it is", "node", machine.ID, "error", err)
+			if machine.State == api.Alive {
+				machine.State = api.Suspect
+			}
 			return
 		}
 	}
@@ -223,8 +231,12 @@ func (m *manyMembers) serveSync(w http.ResponseWriter, r *http.Request) {
 	m.answer(w, syncAnswer{Response: &resp})
 }
 
-// sweepShared removes segments that nothing refers to. A node without a leader may not know what is in use.
-func (n *node) sweepShared(ctx context.Context, member *cluster.Node, spool *cluster.SharedSpool) {
+// tendShared keeps two copies of what the state refers to, and removes what it does not, until ctx ends.
+func (n *node) tendShared(ctx context.Context, member *cluster.Node, spool *cluster.SharedSpool) {
+	used := func(ctx context.Context) (map[[32]byte]bool, error) { return usedSegments(ctx, n.machine, spool) }
+	var tending sync.WaitGroup
+	defer tending.Wait()
+	tending.Go(func() { spool.Tend(ctx, used) })
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -233,16 +245,26 @@ func (n *node) sweepShared(ctx context.Context, member *cluster.Node, spool *clu
 		case <-ctx.Done():
 			return
 		}
-		if member.LeaderID() == "" {
-			continue
-		}
-		before := time.Now().Add(-segmentMinAge)
-		used, err := usedSegments(ctx, n.machine, spool)
-		if err == nil {
-			_, err = spool.Sweep(ctx, before, func(name [32]byte) bool { return used[name] })
-		}
-		if err != nil && ctx.Err() == nil {
+		if err := n.sweepShared(ctx, member, spool); err != nil && ctx.Err() == nil {
 			n.logger.Warn("spool not swept", "error", err)
 		}
 	}
+}
+
+// sweepShared removes this node's segments that nothing refers to, second copies too. A node whose state is behind does not
+// know what is in use: it waits for the next time.
+func (n *node) sweepShared(ctx context.Context, member *cluster.Node, spool *cluster.SharedSpool) error {
+	asking, cancel := context.WithTimeout(ctx, selfPatience)
+	defer cancel()
+	if err := member.UpToDate(asking); err != nil {
+		n.logger.Debug("spool not swept now", "reason", err)
+		return nil
+	}
+	before := time.Now().Add(-segmentMinAge)
+	used, err := usedSegments(ctx, n.machine, spool)
+	if err != nil {
+		return err
+	}
+	_, err = spool.Sweep(ctx, before, func(name [32]byte) bool { return used[name] })
+	return err
 }

@@ -25,6 +25,9 @@ type place struct {
 	prepare   func(ctx context.Context) error // comes before the first task
 	tend      func(ctx context.Context)       // runs beside all else; nil: nothing does
 	draining  func(on bool) error             // tells the others; nil: there are none
+	diskLow   func(on bool) error             // tells the others; nil: there are none
+	lowDisk   func() (bool, error)            // looks at the data directory's disk
+	quorate   func() bool                     // whether there can be a leader; nil: this node is
 	mayLeave  func() error                    // refuses what would be the end of the cluster
 	leave     func(ctx context.Context) error
 	shutdown  func(ctx context.Context) error
@@ -52,7 +55,7 @@ func (n *node) alone(ctx context.Context) (*place, error) {
 	}
 	n.leader = n.newLeader(member, spool)
 	return &place{
-		log: member, spool: spool, syncer: n.leader, members: soleMember{member, n},
+		log: member, spool: spool, syncer: n.leader, members: soleMember{member, n}, lowDisk: spool.Low,
 		prepare: func(ctx context.Context) error {
 			if err := n.leader.Ready(ctx); err != nil {
 				return err
@@ -96,10 +99,14 @@ const (
 
 // self is what this node knows of itself.
 func (n *node) self() api.Machine {
-	return api.Machine{
+	m := api.Machine{
 		ID: n.dir.NodeID, Address: n.address, State: api.Alive, Role: roleVoter, Slots: taskSlots,
 		BytesPerSecond: n.pace.bytesPerSecond(), Version: versionOf(),
 	}
+	if n.disk.isLow() {
+		m.Disk = api.DiskLow
+	}
+	return m
 }
 
 // errOnlyMember is a leave that would be the end of the cluster.

@@ -20,6 +20,8 @@ import (
 
 const (
 	httpPatience  = 3 * time.Second // for answers under way when the node stops
+	quorumLook    = 100 * time.Millisecond
+	quorumLooks   = 5 // in a row without a quorum, after which a stopping node waits no longer
 	startPatience = time.Minute
 )
 
@@ -37,6 +39,7 @@ type node struct {
 	mover   *transfer.Node
 	crew    *crew
 	pace    *pace
+	disk    *diskWatch
 	server  *http.Server
 	address string // of the API
 
@@ -61,7 +64,7 @@ func (a *app) runNode(parent context.Context, cfg nodeConfig) (err error) {
 	}
 	listener, err := net.Listen("tcp", cfg.http)
 	if err != nil {
-		return refused(fmt.Errorf("open the API's port: %w; --http gives another", err))
+		return refused(fmt.Errorf("open the API's port: %w%s; --http gives another", err, heldBy(err, cfg.http)))
 	}
 	if n.dir, err = cluster.OpenDir(cfg.data); err != nil {
 		return refused(errors.Join(err, listener.Close()))
@@ -93,11 +96,11 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 	if err != nil {
 		return err
 	}
-	token, err := api.LocalToken(n.dir.Path)
+	access, err := n.access()
 	if err != nil {
 		return err
 	}
-	n.pace = &pace{}
+	n.pace, n.disk = &pace{}, newDiskWatch()
 	if n.place, err = n.takePlace(ctx); err != nil {
 		return err
 	}
@@ -106,8 +109,8 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 	n.desk = &jobDesk{app: n.app, sealer: sealer, machine: n.machine, spool: n.place.spool, concurrency: n.cfg.concurrency}
 	n.crew = newCrew(n)
 	n.work(context.WithoutCancel(ctx))
-	n.serve(listener, token)
-	if err := api.WriteAddr(n.dir.Path, n.address); err != nil {
+	n.serve(listener, access)
+	if err := api.WriteAddr(n.dir.Path, n.localAddress()); err != nil {
 		return err
 	}
 	n.logger.Info("node started", "node", n.dir.NodeID, "data", n.dir.Path, "api", n.address, "version", versionOf())
@@ -118,6 +121,7 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 func (n *node) newLeader(log scheduler.Log, spool transfer.Spool) *scheduler.Leader {
 	return scheduler.NewLeader(scheduler.LeaderConfig{
 		Log: log, Machine: n.machine, Spool: spool, Logger: n.logger, Jitter: mathrand.Float64, Node: n.dir.NodeID,
+		Retries: scheduler.DefaultRetries,
 	})
 }
 
@@ -128,6 +132,7 @@ func (n *node) work(ctx context.Context) {
 	n.running.Go(func() { n.fail(n.leader.Run(ctx)) })
 	n.running.Go(func() { n.fail(n.crew.run(ctx)) })
 	n.running.Go(func() { n.pace.run(ctx) })
+	n.running.Go(func() { n.watchDisk(ctx) })
 	n.running.Go(func() { n.followLevel(ctx) })
 	if n.place.tend != nil {
 		n.running.Go(func() { n.place.tend(ctx) })
@@ -135,17 +140,17 @@ func (n *node) work(ctx context.Context) {
 }
 
 // serve answers requests, until close.
-func (n *node) serve(listener net.Listener, token api.Token) {
+func (n *node) serve(listener net.Listener, access *nodeAccess) {
 	server := api.New(api.Config{
-		Node: n.dir.NodeID, Token: token, State: n.machine, Leader: n.leader, Jobs: n.desk, Members: n.place.members,
-		Control: n, Forwarder: n.place.forwarder, Logger: n.logger,
+		Node: n.dir.NodeID, Token: access.token, State: n.machine, Leader: n.leader, Jobs: n.desk, Members: n.place.members,
+		Control: n, Forwarder: n.place.forwarder, Logger: n.logger, Authority: access.authority,
 	})
 	if n.place.serve != nil {
 		n.place.serve(server.PeerHandler())
 	}
 	n.server = api.HTTPServer(server.Handler(), n.logger)
 	n.running.Go(func() {
-		if err := n.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := access.serve(n.server, listener); !errors.Is(err, http.ErrServerClosed) {
 			n.fail(fmt.Errorf("serve the API: %w", err))
 		}
 	})
@@ -163,8 +168,36 @@ func (n *node) wait(s *stopper) error {
 	}
 	ctx, cancel := context.WithTimeout(s.hard, stopPatience)
 	defer cancel()
+	defer n.watchQuorum(ctx, cancel)()
 	n.crew.stop(ctx)
 	return nil
+}
+
+// watchQuorum calls off a stop in order once so many voters are gone that nobody is left to give work back to: as when all
+// nodes are told to stop at once. What is not settled then is found again at the destination. The function returned ends it.
+func (n *node) watchQuorum(ctx context.Context, callOff func()) (end func()) {
+	if n.place.quorate == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		tick := time.NewTicker(quorumLook)
+		defer tick.Stop()
+		for without := 0; without < quorumLooks; {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			if without++; n.place.quorate() {
+				without = 0
+			}
+		}
+		n.logger.Info("too few nodes are left to give work back to: it is left as it is")
+		callOff()
+	})
+	return func() { cancel(); watching.Wait() }
 }
 
 // close stops everything and unlocks the data directory. It waits for what it started.

@@ -31,6 +31,7 @@ type tally struct {
 	counts  fsm.Counts // settled, and what running tasks did since
 	listing bool       // totals are lower bounds
 	written int64      // bytes sent in this run, those of objects in flight too
+	limit   int64      // bytes a second that the job may take now; 0 for no limit
 }
 
 // view is one moment of a run, ready to be shown.
@@ -41,6 +42,7 @@ type view struct {
 	atLeast               bool          // totals are lower bounds
 	rate                  float64       // bytes a second
 	objectRate            float64       // objects a second
+	limit                 int64         // bytes a second; 0 for none
 	eta                   time.Duration // negative: not known
 }
 
@@ -63,6 +65,7 @@ func (s *sampler) view(now time.Time, t tally) view {
 	v := view{
 		objects: c.Found(), totalObjects: max(c.Listed, c.Found()), totalBytes: max(c.BytesListed, c.BytesFound),
 		verified: c.Verified, failed: c.Failed, atLeast: t.listing, eta: -1,
+		limit: t.limit,
 	}
 	v.bytes = min(c.BytesFound+inFlight, v.totalBytes)
 	s.history = append(s.history, sample{now, t.written, v.objects})
@@ -89,6 +92,9 @@ func etaOf(v view) time.Duration {
 			eta = max(eta, time.Duration(float64(p.rest)/p.rate*float64(time.Second)))
 		}
 	}
+	if rest := v.totalBytes - v.bytes; v.limit > 0 && rest > 0 {
+		eta = max(eta, time.Duration(float64(rest)/float64(v.limit)*float64(time.Second))) // no sooner, however fast it began
+	}
 	if eta > 1000*time.Hour {
 		return -1
 	}
@@ -105,6 +111,9 @@ func (v view) String() string {
 		humanize.Comma(v.objects) + " " + of + count(v.totalObjects, "object", "objects"),
 		bytesOf(v.bytes) + " " + of + bytesOf(v.totalBytes),
 		bytesOf(int64(v.rate)) + "/s",
+	}
+	if v.limit > 0 {
+		parts[len(parts)-1] += " (limit " + bytesOf(v.limit) + "/s)"
 	}
 	if v.verified > 0 {
 		parts = append(parts, humanize.Comma(v.verified)+" verified")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -172,6 +174,8 @@ func TestDecide(t *testing.T) {
 		{"failed", job(fsm.Failed, 2), nil, startPass, ""},
 		{"canceled", job(fsm.Canceled, 1), nil, resubmit, ""},
 		{"finished, other options", job(fsm.Succeeded, 1), options, resubmit, "verify was checksum, now size"},
+		{"running, other limits", job(fsm.Running, 1), func(s *fsm.Spec) { s.Limits.Bandwidth = "1M" }, resume, ""},
+		{"finished, other limits", job(fsm.Succeeded, 1), func(s *fsm.Spec) { s.Limits.Bandwidth = "1M" }, startPass, ""},
 		{"running, other options", job(fsm.Running, 1), options, startOver, "verify was checksum, now size"},
 		{"running, other source", job(fsm.Running, 1), source, startOver, "source was file:///a, now file:///c"},
 		{"finished, other source", job(fsm.Succeeded, 1), source, startOver, "source was file:///a, now file:///c"},
@@ -218,12 +222,17 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	if got := limitsOf(fsm.Spec{}); got != (fsm.JobLimits{}) {
+	if got := limitsOf(fsm.Spec{}); !reflect.DeepEqual(got, fsm.JobLimits{}) {
 		t.Errorf("default: got %+v", got)
 	}
 	got := limitsOf(fsm.Spec{MaxFailures: 7})
 	if got.MaxFailures != 7 || got.MaxFailuresPercent <= 0 || got.MaxFailuresPercent > 1e-6 {
 		t.Errorf("7: got %+v, want 7 whatever the share", got)
+	}
+	got = limitsOf(fsm.Spec{Limits: fsm.LimitsSpec{Bandwidth: "Mon-08:00,1M Mon-19:00,off"}})
+	day := 24 * 60
+	if want := []fsm.RateSlot{{From: day + 480, Rate: 1 << 20}, {From: day + 1140}}; !slices.Equal(got.Bandwidth, want) {
+		t.Errorf("timetable: got %+v, want %+v", got.Bandwidth, want)
 	}
 }
 

@@ -256,8 +256,14 @@ func TestProgressViews(t *testing.T) {
 	if got, want := v.String(), "1,000 of 2,000 objects, 20 MB of 20 MB, 10 MB/s, 7 verified, ETA 2s"; got != want {
 		t.Errorf("afterwards: got  %s\nwant %s", got, want)
 	}
+	v = s.view(start.Add(3*time.Second), tally{
+		counts: fsm.Counts{Listed: 2000, Copied: 1000, BytesListed: 40e6, BytesFound: 20e6, BytesMoved: 20e6}, written: 20e6, limit: 1e6,
+	})
+	if got, want := v.String(), "1,000 of 2,000 objects, 20 MB of 40 MB, 6.7 MB/s (limit 1.0 MB/s), ETA 20s"; got != want {
+		t.Errorf("with a limit: got  %s\nwant %s", got, want)
+	}
 	// The rate is that of the last seconds only.
-	for i := 3; i < 20; i++ {
+	for i := 4; i < 21; i++ {
 		v = s.view(start.Add(time.Duration(i)*time.Second), tally{written: 20e6})
 	}
 	if v.rate != 0 {

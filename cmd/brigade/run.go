@@ -118,6 +118,11 @@ func (im *importer) begin(ctx context.Context) error {
 		}
 		act = submit
 	}
+	if act == resume || act == unpause || act == startPass {
+		if err := im.newLimits(ctx, job); err != nil {
+			return refused(err)
+		}
+	}
 	switch act {
 	case resume:
 		im.sayResuming(job)
@@ -140,6 +145,15 @@ func (im *importer) begin(ctx context.Context) error {
 	}
 	im.began = true
 	return nil
+}
+
+// newLimits gives a job that goes on the limits that are wanted now: they are no part of what it does.
+func (im *importer) newLimits(ctx context.Context, job *fsm.Job) error {
+	cmd, changes, err := limitsChange(job, im.want.Limits)
+	if err != nil || !changes {
+		return err
+	}
+	return im.engine.propose(ctx, cmd)
 }
 
 func refusedOr(err error) error {
@@ -224,13 +238,12 @@ func (im *importer) open(ctx context.Context, job *fsm.Job) (*transfer.Job, sche
 	if err != nil {
 		return nil, scheduler.Preflight{}, err
 	}
-	pre := scheduler.Preflight{SourceClockOffset: open.source.clockOffset(), DestinationClockOffset: open.destination.clockOffset()}
 	if d := open.destination; d != nil {
 		im.mu.Lock()
 		im.hashed = d.store.Abilities().HashedBeforeWrite
 		im.mu.Unlock()
 	}
-	return transferJob(open, spec), pre, nil
+	return transferJob(open, spec), open.preflight(), nil
 }
 
 // withCredentials takes the credentials that are sealed in the state where none are given now.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bucketbrigade/brigade/conf"
+	"github.com/bucketbrigade/brigade/scheduler"
 	"github.com/bucketbrigade/brigade/transfer"
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -68,14 +69,30 @@ func (a *app) sideOf(job *conf.Job, role store.Role, c conf.Side, prefix string,
 // opened is one side with its store open and checked.
 type opened struct {
 	store  store.Destination
-	clock  time.Time // the store's; zero where it tells none
-	asked  time.Time // our clock halfway through the question
-	single *string   // the source is this one object
+	clock  time.Time       // the store's; zero where it tells none
+	asked  time.Time       // our clock halfway through the question
+	single *string         // the source is this one object
+	place  *store.Identity // nil where it is the same place for every machine
 }
+
+// sideError is a failure of one side.
+type sideError struct {
+	side *side
+	err  error
+}
+
+// Error names side, URL and what failed.
+func (e *sideError) Error() string { return fmt.Sprintf("%s %s: %v", e.side.role, e.side.at, e.err) }
+
+// Unwrap gives the cause.
+func (e *sideError) Unwrap() error { return e.err }
+
+// Side tells which side it is, for the node's pre-flight.
+func (e *sideError) Side() string { return string(e.side.role) }
 
 // openSide opens a store and proves that it can be used. Errors name side, URL, what failed and what can be done.
 func (a *app) openSide(ctx context.Context, s *side, nonce string, concurrency int) (*opened, error) {
-	fail := func(err error) error { return fmt.Errorf("%s %s: %w", s.role, s.at, err) }
+	fail := func(err error) error { return &sideError{s, err} }
 	st, err := a.stores.Open(ctx, store.Config{
 		Location: s.at, Role: s.role, Credentials: s.creds, Nonce: nonce, Concurrency: concurrency,
 	})
@@ -104,7 +121,7 @@ func (o *opened) check(ctx context.Context, role store.Role) error {
 			o.single = &key
 		}
 	}
-	return transfer.Retry(ctx, func() error {
+	err := transfer.Retry(ctx, func() error {
 		before := time.Now()
 		clock, err := o.store.Check(ctx)
 		if err != nil {
@@ -113,6 +130,29 @@ func (o *opened) check(ctx context.Context, role store.Role) error {
 		o.clock, o.asked = clock, before.Add(time.Since(before)/2)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return o.identify(ctx)
+}
+
+// identify notes what the side is on this machine, where it could be another place on another one.
+func (o *opened) identify(ctx context.Context) error {
+	s, ok := o.store.(store.Identifier)
+	if !ok {
+		return nil
+	}
+	id, err := s.Identity(ctx)
+	o.place = &id
+	return err
+}
+
+// placeOf is what a side is; nil where there is none, or nothing to tell.
+func (o *opened) placeOf() *store.Identity {
+	if o == nil {
+		return nil
+	}
+	return o.place
 }
 
 // clockOffset is what to add to our clock to get the store's.
@@ -143,6 +183,14 @@ func (a *app) openSides(ctx context.Context, s sides, nonce string, concurrency 
 		return nil, errors.Join(err, src.store.Close())
 	}
 	return &stores{source: src, destination: dst}, nil
+}
+
+// preflight is what opening both sides showed.
+func (s *stores) preflight() scheduler.Preflight {
+	return scheduler.Preflight{
+		SourceClockOffset: s.source.clockOffset(), DestinationClockOffset: s.destination.clockOffset(),
+		Source: s.source.placeOf(), Destination: s.destination.placeOf(),
+	}
 }
 
 // close closes what is open.

@@ -21,6 +21,7 @@ func specOf(job *conf.Job, s sides) fsm.Spec {
 		Compare: job.Compare, Verify: job.Verify,
 		Task:        fsm.TaskSpec{Objects: job.Task.Objects, Bytes: job.Task.Bytes},
 		Preserve:    fsm.Preserve{Metadata: job.Preserve.Metadata},
+		Limits:      fsm.LimitsSpec{Bandwidth: job.Limits.Bandwidth},
 		MaxFailures: job.MaxFailures,
 	}
 	if !job.Filter.Since.IsZero() {
@@ -44,12 +45,34 @@ func decodeSpec(job *fsm.Job) (fsm.Spec, error) {
 	return spec, nil
 }
 
-// limitsOf gives the bounds on failures. A number that the user chose holds by itself, whatever share it is.
-func limitsOf(spec fsm.Spec) fsm.JobLimits {
-	if spec.MaxFailures == 0 {
-		return fsm.JobLimits{}
+// limitsOf gives the bounds on failures, and the timetable of bandwidth. A number of failures that the user chose holds
+// by itself, whatever share it is.
+func limitsOf(spec fsm.Spec) (limits fsm.JobLimits) {
+	if spec.MaxFailures != 0 {
+		limits.MaxFailures, limits.MaxFailuresPercent = spec.MaxFailures, 1e-9
 	}
-	return fsm.JobLimits{MaxFailures: spec.MaxFailures, MaxFailuresPercent: 1e-9}
+	if spec.Limits.Bandwidth == "" {
+		return limits
+	}
+	rates, _ := conf.ParseRates(spec.Limits.Bandwidth) // it was read without an error when the job was described
+	for _, r := range rates {
+		limits.Bandwidth = append(limits.Bandwidth, fsm.RateSlot{From: r.From, Rate: r.Bytes})
+	}
+	return limits
+}
+
+// limitsChange makes the command that gives a job other limits; false if it has these.
+func limitsChange(job *fsm.Job, want fsm.LimitsSpec) (cmd fsm.SetJobLimits, changes bool, err error) {
+	spec, err := decodeSpec(job)
+	if err != nil || spec.Limits == want {
+		return cmd, false, err
+	}
+	spec.Limits = want
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return cmd, false, fmt.Errorf("encode spec: %w", err)
+	}
+	return fsm.SetJobLimits{Job: job.ID, Nonce: job.Nonce, Spec: text, Limits: limitsOf(spec)}, true, nil
 }
 
 // difference is one way in which the description given now is not the one that the job was submitted with.
@@ -61,7 +84,7 @@ type difference struct {
 // String gives the difference as a clause.
 func (d difference) String() string { return fmt.Sprintf("%s was %s, now %s", d.name, d.before, d.now) }
 
-// compareSpecs lists the differences, sealed values and what is found out at run time aside.
+// compareSpecs lists the differences, sealed values, limits and what is found out at run time aside.
 func compareSpecs(before, now fsm.Spec) []difference {
 	var out []difference
 	note := func(name string, place bool, a, b any) {

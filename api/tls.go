@@ -1,0 +1,103 @@
+package api
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// ServerName is the name that the certificates of all API ports carry. Clients reach nodes by addresses and names of which
+// a certificate could know nothing; that it is signed by the cluster's authority is what they check.
+const ServerName = "brigade-api"
+
+// ErrOtherCluster means that what answers was not signed by the authority that the token names.
+var ErrOtherCluster = errors.New("it is not of the cluster that the token is for: its certificate has another authority")
+
+// ServerTLS is the TLS configuration of an API port.
+func ServerTLS(cert tls.Certificate) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}}
+}
+
+// trusting is the TLS configuration of a client that knows an authority by its hash.
+func trusting(authority [authoritySize]byte) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, ServerName: ServerName,
+		InsecureSkipVerify: true, // for the address says nothing; what follows takes its place
+		VerifyConnection:   func(state tls.ConnectionState) error { return checkAuthority(state.PeerCertificates, authority) },
+	}
+}
+
+// checkAuthority wants a certificate that the authority signed for ServerName. The authority comes along with it.
+func checkAuthority(chain []*x509.Certificate, authority [authoritySize]byte) error {
+	for _, ca := range chain {
+		if !ca.IsCA || sha256.Sum256(ca.RawSubjectPublicKeyInfo) != authority {
+			continue
+		}
+		pool := x509.NewCertPool()
+		pool.AddCert(ca)
+		if _, err := chain[0].Verify(x509.VerifyOptions{Roots: pool, DNSName: ServerName}); err != nil {
+			return fmt.Errorf("%w: %w", ErrOtherCluster, err)
+		}
+		return nil
+	}
+	return ErrOtherCluster
+}
+
+// endpoint reads the address of a node: host:port, or a URL of scheme http or https. Without a scheme it is HTTP on loopback
+// and HTTPS elsewhere, as nodes serve it.
+func endpoint(addr string, token Token) (*url.URL, error) {
+	text, bare := addr, !strings.Contains(addr, "://")
+	if bare {
+		text = "http://" + addr
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" || u.User != nil ||
+		u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("address %q is not HOST:PORT, http://HOST:PORT or https://HOST:PORT", addr)
+	}
+	if u.Port() == "" && u.Scheme == "http" {
+		return nil, fmt.Errorf("address %q has no port", addr)
+	}
+	local := IsLoopback(u.Hostname())
+	switch {
+	case bare && !local && token.authority == "":
+		return nil, fmt.Errorf("the token for %s does not say which cluster it is of; use a token file that brigade ctl token add made, or https://%s, where this machine's own authorities are trusted", addr, addr)
+	case bare && !local:
+		u.Scheme = "https"
+	case !local && u.Scheme == "http":
+		return nil, fmt.Errorf("address %q would send the token over the network in clear; nodes serve https:// there", addr)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
+}
+
+// IsLoopback tells whether a host is this machine and nothing that could be another.
+func IsLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// unanswered explains why a request has no answer.
+func (c *Client) unanswered(err error) error {
+	err = inner(err)
+	var unverified *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, ErrOtherCluster):
+		return fmt.Errorf("call %s: %w", c.base, err)
+	case errors.As(err, &unverified):
+		return fmt.Errorf("call %s: this machine does not trust its certificate, and the token does not name an authority; use a token file that brigade ctl token add made: %w", c.base, err)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return fmt.Errorf("call %s: the port does not speak TLS; use http://%s", c.base, strings.TrimPrefix(c.base, "https://"))
+	}
+	return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, err)
+}
+
+// speaksTLS recognises what a TLS port answers to plain HTTP.
+func speaksTLS(resp *http.Response, data []byte) bool {
+	return resp.TLS == nil && resp.StatusCode == http.StatusBadRequest && strings.Contains(string(data), "HTTP request to an HTTPS server")
+}

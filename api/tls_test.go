@@ -1,0 +1,176 @@
+package api
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bucketbrigade/brigade/cluster"
+)
+
+// testAuthority is an authority and a certificate that it signed for a name.
+func testAuthority(t *testing.T, name string) *cluster.APIIdentity {
+	t.Helper()
+	key, err := cluster.NewKeyFile(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := key.APIIdentity(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// overTLS serves a bench with a certificate.
+func (b *bench) overTLS(cert tls.Certificate) *httptest.Server {
+	s := httptest.NewUnstartedServer(b.server.Handler())
+	s.TLS, s.Config.ErrorLog = ServerTLS(cert), slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	s.StartTLS()
+	b.t.Cleanup(s.Close)
+	return s
+}
+
+func TestTLS(t *testing.T) {
+	ours, other := testAuthority(t, ServerName), testAuthority(t, ServerName)
+	sameNameOnly := ours.Certificate // signed by another, and shown with our authority
+	sameNameOnly.Certificate = [][]byte{other.Certificate.Certificate[0], ours.Certificate.Certificate[1]}
+	sameNameOnly.PrivateKey = other.Certificate.PrivateKey
+	key, err := cluster.NewKeyFile(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := key.APIIdentity(ServerName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := key.APIIdentity("a node's name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t)
+	for name, test := range map[string]struct {
+		cert      tls.Certificate
+		authority [32]byte
+		wants     string
+	}{
+		"ours":                  {ours.Certificate, ours.Authority, ""},
+		"another cluster":       {other.Certificate, ours.Authority, "another authority"},
+		"another's certificate": {sameNameOnly, ours.Authority, "another authority"},
+		"another name":          {node.Certificate, api.Authority, "another authority"},
+		"no authority known":    {ours.Certificate, [32]byte{}, "does not name an authority"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := b.overTLS(test.cert)
+			c, err := NewClient(s.URL, b.token.For(test.authority))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			self, err := c.Self(t.Context())
+			if test.wants == "" && (err != nil || self.ID != benchNode) {
+				t.Errorf("%+v, %v", self, err)
+			}
+			if test.wants != "" && (err == nil || !strings.Contains(err.Error(), test.wants) || errors.Is(err, ErrUnreachable)) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// TestWrongScheme speaks HTTP to a port with TLS, and TLS to one without. The token is not shown to the latter.
+func TestWrongScheme(t *testing.T) {
+	id := testAuthority(t, ServerName)
+	b := newBench(t)
+	secure := b.overTLS(id.Certificate)
+	for name, test := range map[string]struct{ addr, wants string }{
+		"HTTP to TLS": {strings.Replace(secure.URL, "https", "http", 1), "this port speaks TLS; use " + secure.URL},
+		"bare to TLS": {strings.TrimPrefix(secure.URL, "https://"), "this port speaks TLS; use " + secure.URL},
+		"TLS to HTTP": {strings.Replace(b.http.URL, "http", "https", 1), "does not speak TLS; use " + b.http.URL},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := NewClient(test.addr, b.token.For(id.Authority))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := c.Self(t.Context()); err == nil || !strings.Contains(err.Error(), test.wants) || strings.Contains(err.Error(), b.token.secret) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// TestOtherClientsKnowTheAuthority uses the certificate as curl would.
+func TestOtherClientsKnowTheAuthority(t *testing.T) {
+	id := testAuthority(t, ServerName)
+	s := newBench(t).overTLS(id.Certificate)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(id.PEM)
+	for name, want := range map[string]bool{ServerName: true, "127.0.0.1": false} {
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: name}}}
+		resp, err := c.Get(s.URL + "/healthz")
+		if err == nil {
+			resp.Body.Close()
+		}
+		if (err == nil) != want {
+			t.Errorf("as %s: %v", name, err)
+		}
+		c.CloseIdleConnections()
+	}
+}
+
+func TestEndpoint(t *testing.T) {
+	bare, pinned := Token{id: "i", secret: "s"}, Token{id: "i", secret: "s"}.For([32]byte{1})
+	for _, test := range []struct {
+		addr  string
+		token Token
+		want  string // or what the error says
+	}{
+		{"127.0.0.1:7460", bare, "http://127.0.0.1:7460"},
+		{"127.0.0.1:7460", pinned, "http://127.0.0.1:7460"},
+		{"localhost:7460", pinned, "http://localhost:7460"},
+		{"[::1]:7460", pinned, "http://[::1]:7460"},
+		{"https://127.0.0.1:7460", pinned, "https://127.0.0.1:7460"},
+		{"10.0.0.1:7460", pinned, "https://10.0.0.1:7460"},
+		{"node:7460", pinned, "https://node:7460"},
+		{"10.0.0.1:7460", bare, "does not say which cluster"},
+		{"https://node", bare, "https://node"},
+		{"http://10.0.0.1:7460", pinned, "in clear"},
+		{"http://localhost.example.com:7460", pinned, "in clear"},
+		{"https://node:1?x=y", pinned, "is not HOST:PORT"},
+	} {
+		u, err := endpoint(test.addr, test.token)
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else {
+			got = u.String()
+		}
+		if !strings.Contains(got, test.want) {
+			t.Errorf("%s, pinned %v: %s, want %s", test.addr, test.token.authority != "", got, test.want)
+		}
+	}
+}
+
+func TestTokenLines(t *testing.T) {
+	token := newToken("0123456789abcdef", [32]byte{7})
+	for _, tk := range []Token{token, token.For([32]byte{9})} {
+		got, ok := parseToken(tk.line())
+		if !ok || got != tk {
+			t.Errorf("%s is read as another", tk.line())
+		}
+	}
+	if old, ok := parseToken(strings.Repeat("a", 43)); !ok || old.id != localID {
+		t.Error("a secret alone is no local token")
+	}
+	if token.For([32]byte{9}).For([32]byte{}) != token {
+		t.Error("the authority cannot be taken away")
+	}
+}
