@@ -4,7 +4,7 @@ export GOTOOLCHAIN := auto
 export PATH := $(CURDIR)/bin/tools:$(PATH)
 
 SHELL   := bash
-VERSION := $(or $(shell git describe --tags --match 'v*' --dirty 2>/dev/null | sed 's/^v//'),0.1.0)
+VERSION := $(or $(shell git describe --tags --match 'v*' --dirty 2>/dev/null | sed 's/^v//'),0.2.0)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 BIN     := bin/brigade
 TOOLS   := bin/tools
@@ -25,8 +25,9 @@ go-check:
 build: go-check ## build bin/brigade, a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags='$(LDFLAGS)' -o $(BIN) ./cmd/brigade
 
-demo: build ## copy Go's standard library with verification into ./demo-out and compare
-	@test/demo/demo.sh $(BIN)
+demo: build $(TOOLS)/versitygw ## a cluster copies Go's source tree to an S3 server while a node joins and the leader is killed
+	@CGO_ENABLED=0 go build -trimpath -o bin/demo ./test/demo
+	@bin/demo -brigade $(BIN) -out demo-out
 
 test: go-check ## run all tests under the race detector, in about ten minutes
 	@test/setup.sh test

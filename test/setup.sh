@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks what a target of the Makefile needs and says in one line what is missing.
 #   setup.sh go     Go itself
-#   setup.sh test   a C compiler, installed from Debian's packages with CI=true or APT=1 as root
+#   setup.sh test   a C compiler, and for root what makes networks; installed from Debian's packages with CI=true or
+#                   APT=1 as root
 set -euo pipefail
 
 die() { echo "brigade: $*" >&2; exit 1; }
@@ -30,12 +31,23 @@ check_compiler() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null
 }
 
+# Networks of namespaces are made by root only; tests of them skip for others.
+check_network() {
+  [[ $(uname -s) == Linux && $(id -u) == 0 ]] || return 0
+  command -v ip >/dev/null && command -v tc >/dev/null && command -v nft >/dev/null && return 0
+  may_install || die "ip, tc or nft is missing, which tests of networks need: install them (Debian: apt-get install iproute2 nftables), or run with APT=1"
+  echo "installing iproute2 and nftables"
+  apt-get update -qq >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iproute2 nftables >/dev/null
+}
+
 case ${1:-} in
   go) check_go ;;
   test)
-    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw (an S3 server, built here from its pinned version)"
+    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw (an S3 server, built here from its pinned version); as root also iproute2 and nftables"
     check_go
     check_compiler
+    check_network
     ;;
   *) die "usage: setup.sh go|test" ;;
 esac

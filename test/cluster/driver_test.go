@@ -118,10 +118,12 @@ type machines struct {
 	Stale  bool   `json:"stale"`
 	Index  uint64 `json:"index"`
 	Nodes  []struct {
-		ID    string `json:"id"`
-		State string `json:"state"`
-		Role  string `json:"role"`
-		Busy  int    `json:"busy"`
+		ID      string `json:"id"`
+		Address string `json:"address"`
+		State   string `json:"state"`
+		Role    string `json:"role"`
+		Busy    int    `json:"busy"`
+		Disk    string `json:"disk"`
 	} `json:"nodes"`
 }
 

@@ -112,6 +112,15 @@ task: {objects: %d}
 	at.must(t, "ctl", "add", path)
 }
 
+// standing is what the document says of a node.
+type standing struct {
+	ID     string `json:"id"`
+	Ready  bool   `json:"ready"`
+	Side   string `json:"side"`
+	Class  string `json:"class"`
+	Reason string `json:"reason"`
+}
+
 // document is what `ctl status --jobID --json` prints.
 type document struct {
 	State       string           `json:"state"`
@@ -122,7 +131,11 @@ type document struct {
 	Bytes       map[string]int64 `json:"bytes"`
 	Tasks       map[string]int64 `json:"tasks"`
 	Stale       bool             `json:"stale"`
-	Errors      []struct {
+	Nodes       []standing       `json:"nodes"`
+	Limits      struct {
+		Bandwidth int64 `json:"bandwidth"`
+	} `json:"limits"`
+	Errors []struct {
 		Key    string `json:"key"`
 		Class  string `json:"class"`
 		Reason string `json:"reason"`

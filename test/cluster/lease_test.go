@@ -22,6 +22,7 @@ const (
 )
 
 func TestWorkerSuspendedLongerThanItsLease(t *testing.T) {
+	beside(t)
 	t.Run("worker", func(t *testing.T) { suspendHolder(t, false) })
 	if shared.long {
 		t.Run("leader", func(t *testing.T) { suspendHolder(t, true) })

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/bucketbrigade/brigade/test/servers"
@@ -17,9 +18,17 @@ type suite struct {
 	binary  string
 	long    bool
 	gateway servers.Shared
+	ports   sync.Map // given to nodes so far
 }
 
 var shared suite
+
+// beside lets a test run beside another one: most of its time it waits. The long forms run alone.
+func beside(t *testing.T) {
+	if !shared.long {
+		t.Parallel()
+	}
+}
 
 func TestMain(m *testing.M) {
 	code, err := runSuite(m)

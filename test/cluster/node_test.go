@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +24,8 @@ type node struct {
 	log                string // file with what it said, over all starts
 	http, peer, gossip int
 	args               []string
+	prefix             []string // what its command lines begin with, such as a network namespace
+	wrap               []string // what starts the node itself inside, besides: such as a mount namespace
 	cmd                *exec.Cmd
 	exited             chan struct{} // closed when the process ended and was waited for
 }
@@ -35,7 +38,8 @@ func (n *node) start(t *testing.T) {
 		t.Fatalf("open log: %v", err)
 	}
 	defer log.Close()
-	cmd := exec.Command(shared.binary, n.args...)
+	line := append(slices.Clone(n.wrap), n.line(n.args)...)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = cleanEnv()
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -47,6 +51,11 @@ func (n *node) start(t *testing.T) {
 		_ = cmd.Wait() // how it ended is told by its state and its log
 	}()
 	n.cmd, n.exited = cmd, exited
+}
+
+// line is the command line of the binary with some arguments.
+func (n *node) line(args []string) []string {
+	return append(append(slices.Clone(n.prefix), shared.binary), args...)
 }
 
 // running tells whether the process has not ended.
@@ -142,7 +151,8 @@ func holdsAll(line string, words []string) bool {
 func (n *node) brigade(args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, shared.binary, append(args, "--data", n.data)...)
+	line := append(n.line(args), "--data", n.data)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	cmd.Env = cleanEnv()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -199,12 +209,15 @@ func eventually(t *testing.T, within time.Duration, what string, holds func() bo
 	}
 }
 
-// freePort finds a port that is free for TCP and UDP. It lies below those that the system gives to outgoing connections, so
-// that it is still free when a node comes back to it.
+// freePort finds a port that is free for TCP and UDP, and that no other test was given. It lies below those that the system
+// gives to outgoing connections, so that it is still free when a node comes back to it.
 func freePort(t *testing.T) int {
 	t.Helper()
 	for range 100 {
 		port := 10000 + rand.IntN(20000)
+		if _, taken := shared.ports.LoadOrStore(port, true); taken {
+			continue
+		}
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
 		tcp, err := net.Listen("tcp", addr)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 const healLimit = time.Minute
 
 func TestAllNodesRestartedAtOnce(t *testing.T) {
+	beside(t)
 	t.Run("stopped", func(t *testing.T) { restartAll(t, syscall.SIGTERM) })
 	if shared.long {
 		t.Run("killed", func(t *testing.T) { restartAll(t, syscall.SIGKILL) })

@@ -13,6 +13,7 @@ import (
 )
 
 func TestNoCredentialInClear(t *testing.T) {
+	beside(t)
 	j := newJob(t)
 	j.files(t, newRandom(t), 300)
 	c := startCluster(t, 3)
