@@ -109,6 +109,7 @@ type lookup struct {
 	lease Lease
 	list  bool
 	to    string // bound behind the last key that will be asked for
+	keys  int    // not yet asked for
 	p     *pager
 }
 
@@ -117,7 +118,7 @@ func (n *Node) newLookup(job *Job, s store.Source, keys []string, lease Lease) *
 	a := s.Abilities()
 	return &lookup{
 		n: n, s: s, lease: lease, list: a.ListsByKeys && a.Order == store.OrderBytes && job.SingleKey == nil,
-		to: store.Next(keys[len(keys)-1]),
+		to: store.Next(keys[len(keys)-1]), keys: len(keys),
 	}
 }
 
@@ -126,9 +127,10 @@ func (l *lookup) find(ctx context.Context, key string) (*store.Object, error) {
 	if !l.list {
 		return l.stat(ctx, key)
 	}
-	if l.p == nil {
-		l.p = l.n.newPager(l.s, store.ListOptions{From: before(key), To: l.to}, l.lease)
+	if l.p == nil { // there may be some other keys before and between those asked for
+		l.p = l.n.newPager(l.s, store.ListOptions{From: before(key), To: l.to, First: l.keys + fewKeys}, l.lease)
 	}
+	l.keys--
 	for range stretchKeys {
 		o, err := l.p.peek(ctx)
 		if err != nil {

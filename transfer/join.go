@@ -24,9 +24,8 @@ type joiner struct {
 	passed   string // highest key returned; "" before the first
 }
 
-func (n *Node) newJoiner(job *Job, from, to string, lease Lease) *joiner {
+func (n *Node) newJoiner(job *Job, opts store.ListOptions, lease Lease) *joiner {
 	src, dst := job.sides()
-	opts := store.ListOptions{From: from, To: to}
 	j := &joiner{src: n.newPager(src, opts, lease)}
 	if dst != nil {
 		j.dst = n.newPager(dst, opts, lease)

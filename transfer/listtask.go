@@ -7,9 +7,13 @@ import (
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
+// fewKeys is how many keys a range is asked for first. A full page of a short range shows the destination's keys, and the
+// source's, of many others, on a line that may be narrow; and the first keys of a long one come sooner.
+const fewKeys = 100
+
 // copyRange lists its range on both sides and works through it.
 func (t *taskRun) copyRange(ctx context.Context) error {
-	j := t.n.newJoiner(t.job, t.task.From, t.task.To, t.lease)
+	j := t.n.newJoiner(t.job, store.ListOptions{From: t.task.From, To: t.task.To, First: fewKeys}, t.lease)
 	defer j.close()
 	cleaned := t.newCleaner()
 	return t.newPipeline(false, t.newRangeSplitter(j)).run(ctx, func(ctx context.Context) (item, bool, error) {

@@ -9,7 +9,8 @@ import (
 // How a scan groups what it sees.
 const (
 	stretchKeys = 1000 // keys looked at together to tell dense from sparse: a page
-	firstCuts   = 4    // so many cuts of a pass close after one stretch, so that copying starts at once
+	shortCuts   = 8    // so many cuts of a pass share its first stretch, so that copying starts at once, on all nodes
+	firstCuts   = 12   // so many close after one stretch at the latest
 	advanceCuts = 8    // cuts that one advance carries at most, to stay within the limit of a command
 )
 
@@ -31,11 +32,11 @@ func (l *look) work(job *Job) bool {
 
 // scan lists and compares a range, settles what needs no work and cuts tasks for the rest.
 func (t *taskRun) scan(ctx context.Context) error {
-	j := t.n.newJoiner(t.job, t.task.From, t.task.To, t.lease)
+	j := t.n.newJoiner(t.job, store.ListOptions{From: t.task.From, To: t.task.To}, t.lease)
 	defer j.close()
 	s := &scanRun{taskRun: t, batch: newBatch(t.task.From, 0, t.n.Now()), ranges: t.rangeCuts()}
 	if t.task.From == "" {
-		s.first = firstCuts // a later part of the pass finds copies under way
+		s.first = true // a later part of the pass finds copies under way
 	}
 	search, cancel := context.WithCancel(ctx)
 	split := t.newRangeSplitter(j)
@@ -79,7 +80,7 @@ type scanRun struct {
 	ranges bool
 
 	cuts   []Cut // closed, not yet advanced
-	first  int   // cuts that close after one stretch
+	first  bool  // the pass begins with this scan
 	closed int   // cuts closed so far
 	open   *openCut
 	seen   string // bound behind the last key taken
@@ -143,7 +144,7 @@ func (s *scanRun) take(ctx context.Context, stretch []look) error {
 	if err := s.cut(ctx, stretch, s.dense(stretch)); err != nil {
 		return err
 	}
-	if s.open != nil && s.closed < s.first {
+	if s.open != nil && s.first && s.closed < firstCuts {
 		return s.closeCut(ctx)
 	}
 	return nil
@@ -260,8 +261,11 @@ func (c *openCut) addEntry(l *look) {
 
 // full tells whether the open cut reached a bound of the job, or of a segment.
 func (s *scanRun) full() bool {
-	c := s.open
-	return c != nil && (c.objects >= s.job.CutObjects || c.bytes >= s.job.CutBytes || c.text >= advanceText)
+	c, objects := s.open, s.job.CutObjects
+	if s.first && s.closed < shortCuts {
+		objects = min(objects, stretchKeys/shortCuts)
+	}
+	return c != nil && (c.objects >= objects || c.bytes >= s.job.CutBytes || c.text >= advanceText)
 }
 
 // closeCut makes the open cut ready to be advanced.
@@ -339,7 +343,7 @@ func (s *scanRun) finish(ctx context.Context) error {
 // every extra destination key. It writes nothing.
 func (n *Node) Preview(ctx context.Context, job *Job, visit func(Preview) error) error {
 	t := &taskRun{n: n, job: job, task: &Task{}, lease: free{}}
-	j := n.newJoiner(job, "", "", t.lease)
+	j := n.newJoiner(job, store.ListOptions{}, t.lease)
 	defer j.close()
 	for {
 		p, ok, err := j.next(ctx)

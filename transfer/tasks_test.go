@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sort"
@@ -346,13 +347,7 @@ func TestCutsTileAndBound(t *testing.T) {
 		if task.From != bound {
 			t.Errorf("cut %d starts at %q, the one before ended at %q", i, task.From, bound)
 		}
-		n := 0
-		for _, k := range keys {
-			if k >= task.From && k < task.To {
-				n++
-			}
-		}
-		if n == 0 || n > 700 {
+		if n := countKeys(src, task.From, task.To); n == 0 || n > 700 {
 			t.Errorf("cut %d holds %d keys", i, n)
 		}
 		bound = task.To
@@ -362,6 +357,40 @@ func TestCutsTileAndBound(t *testing.T) {
 	}
 	b.drain()
 	b.equal(src, dst)
+}
+
+// TestFirstCutsAreShort: nodes that wait for a pass to begin get a part each of its first page; a pass that goes on, or a part
+// of it, is cut by what the job says.
+func TestFirstCutsAreShort(t *testing.T) {
+	src := newMemStore()
+	fillStore(src, 9000, 3)
+	for from, want := range map[string][]int64{"": {125, 125, 125, 125, 125, 125, 125, 125, 1000, 1000, 1000, 1000, 4000}, firstKey(src): {8999}} {
+		b := newBench(t, src, newMemStore())
+		scan := Task{ID: 1000, Kind: Scan, From: from}
+		if done, err := b.one(&scan); err != nil || !done {
+			t.Fatal(done, err)
+		}
+		var got []int64
+		for _, task := range b.todo {
+			got = append(got, countKeys(src, task.From, task.To))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("from %q: cuts of %v keys, want %v", from, got, want)
+		}
+	}
+}
+
+func firstKey(s *memStore) string {
+	return store.Next(slices.Min(slices.Collect(maps.Keys(s.objects))))
+}
+
+func countKeys(s *memStore, from, to string) (n int64) {
+	for k := range s.objects {
+		if k >= from && k < to {
+			n++
+		}
+	}
+	return n
 }
 
 // A scan that dies between two advances must not have counted the keys between them.

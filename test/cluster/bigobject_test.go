@@ -30,7 +30,7 @@ const (
 	bigPart = 16 * bigMiB
 	// What one node can send: so many parts at once, each at this rate.
 	bigConnections = 4
-	bigRate        = 8 << 20
+	bigRate        = 4 << 20
 )
 
 // bigObject is one sparse file of which every MiB is another, and a server that hashes what it is sent, behind a proxy
@@ -140,7 +140,7 @@ func TestOneObjectBySeveralNodes(t *testing.T) {
 	c := startNarrow(t)
 	begin := time.Now()
 	b.add(t, c.nodes[0], 1000)
-	b.finishBig(t, c.nodes[0], 2*time.Minute)
+	b.finishBig(t, c.nodes[0], 3*time.Minute)
 	took := time.Since(begin)
 	alone := size * time.Second / (bigConnections * bigRate)
 	t.Logf("%v, one node takes %v at least: %.2f times as fast", took.Round(time.Millisecond), alone.Round(time.Millisecond),
@@ -188,7 +188,7 @@ func TestOneObjectOutlivesNodes(t *testing.T) {
 		t.Fatalf("the job is %q before the owner is killed", d.State)
 	}
 	owner.kill(t)
-	b.finishBig(t, leader, 2*time.Minute)
+	b.finishBig(t, leader, 3*time.Minute)
 	t.Logf("%d parts were sent %d times", b.parts, b.proxy.Count(s3op.UploadPart))
 	if n := b.proxy.Count(s3op.UploadPart); n >= 2*b.parts {
 		t.Errorf("%d parts were sent %d times", b.parts, n)

@@ -28,7 +28,7 @@ func TestNetFiveNarrowNodes(t *testing.T) {
 		checkFaster(t, one, took, want)
 		return
 	}
-	const objects, want = 2400, 4.5
+	const objects, want = 3600, 4.5
 	one := moveNarrow(t, 1, objects)
 	if one < 300*time.Second {
 		t.Errorf("one node takes %v: the job is too small to tell", one)

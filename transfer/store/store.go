@@ -120,9 +120,10 @@ type Lister interface {
 
 // ListOptions say where a listing starts and ends.
 type ListOptions struct {
-	From string // bound: list keys >= From. "" or the successor (see Next) of an existing key
-	To   string // hint: keys >= To are not wanted; "" means no end. A lister may return some all the same
-	Page int    // keys a page at most; 0 lets the store choose
+	From  string // bound: list keys >= From. "" or the successor (see Next) of an existing key
+	To    string // hint: keys >= To are not wanted; "" means no end. A lister may return some all the same
+	Page  int    // keys a page at most; 0 lets the store choose
+	First int    // hint: keys of the first page, where few are expected before To; 0 is as the others
 }
 
 // OpenOptions select what Open reads.

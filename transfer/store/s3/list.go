@@ -29,6 +29,11 @@ func (s *Store) List(opts store.ListOptions) store.Lister {
 		l.after = s.prefix + after
 		l.last, l.hasLast = after, true
 	}
+	if opts.First > 0 {
+		l.next = min(opts.First, l.size)
+	} else {
+		l.next = l.size
+	}
 	return l
 }
 
@@ -48,6 +53,7 @@ type lister struct {
 	s     *Store
 	opts  store.ListOptions
 	size  int
+	next  int    // keys to ask for next
 	after string // full key to start behind, of the first page
 	token string // of the next page
 
@@ -124,6 +130,7 @@ func (l *lister) start(ctx context.Context) {
 	f := &fetch{cancel: cancel, done: make(chan struct{})}
 	l.ahead = f
 	query := l.query()
+	l.next = l.size
 	go func() {
 		defer close(f.done)
 		f.page, f.err = l.s.listPage(own, query)
@@ -132,7 +139,7 @@ func (l *lister) start(ctx context.Context) {
 
 // query asks for the next page. Its parameters are sorted, as signatures want them.
 func (l *lister) query() string {
-	q := "encoding-type=url&list-type=2&max-keys=" + strconv.Itoa(l.size) + "&prefix=" + escapeQuery(l.s.prefix)
+	q := "encoding-type=url&list-type=2&max-keys=" + strconv.Itoa(l.next) + "&prefix=" + escapeQuery(l.s.prefix)
 	switch {
 	case l.token != "":
 		return "continuation-token=" + escapeQuery(l.token) + "&" + q

@@ -227,3 +227,22 @@ func TestSmallPagesAreNotReadAhead(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstPageIsAsLargeAsHinted: a short range costs a short answer, and the pages of a long one are full from the second on.
+func TestFirstPageIsAsLargeAsHinted(t *testing.T) {
+	var asked []string
+	s := openFake(t, "", func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Query().Get("max-keys"))
+		if len(asked) < 3 {
+			_, _ = io.WriteString(w, listing(entries(fmt.Sprint(len(asked)))+more(fmt.Sprint("t", len(asked)))))
+			return
+		}
+		_, _ = io.WriteString(w, listing(entries("9")))
+	})
+	if _, err := listAll(t.Context(), s.List(store.ListOptions{First: 100})); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"100", "1000", "1000"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %v keys, want %v", asked, want)
+	}
+}
