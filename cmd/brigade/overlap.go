@@ -8,17 +8,19 @@ import (
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/s3"
 )
 
 // overlap reports a source inside the destination, the reverse, or both the same: a copy would meet its own output.
 func overlap(src, dst store.Location) error {
-	if src.Scheme != dst.Scheme {
+	a, b := s3.Place(src), s3.Place(dst)
+	if a.Scheme != b.Scheme {
 		return nil
 	}
-	if src.Scheme == "file" {
+	if a.Scheme == "file" {
 		return overlapFiles(nativePath(src.Path), nativePath(dst.Path))
 	}
-	if src.Bucket != dst.Bucket || endpointOf(src) != endpointOf(dst) {
+	if a.Bucket != b.Bucket || endpointOf(a) != endpointOf(b) {
 		return nil
 	}
 	return overlapError(src.String(), dst.String(), within(src.Path, dst.Path), within(dst.Path, src.Path))

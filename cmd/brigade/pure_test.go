@@ -42,6 +42,9 @@ func TestOverlapOfURLs(t *testing.T) {
 		{"s3://b/?endpoint=http://h:1", "s3://b/?endpoint=http://h:2", ""},
 		{"s3://b/?endpoint=http://h:1", "s3://b/", ""},
 		{"s3://b/x/", "/b/x/", ""},
+		{"obs://b/?region=cn-north-4", "s3://b/a/?endpoint=obs.cn-north-4.myhuaweicloud.com", "lies inside the source"},
+		{"obs://b/?region=cn-north-4", "obs://b/a/?region=cn-north-1", ""},
+		{"ks3://b/?region=cn-beijing", "ks3://b/?endpoint=https://ks3-cn-beijing.ksyuncs.com", "the same place"},
 	} {
 		err := overlap(parse(t, tc.src), parse(t, tc.dst))
 		checkError(t, tc.src+" to "+tc.dst, err, tc.want)

@@ -8,8 +8,11 @@ import (
 
 // registry lists the providers, one line each.
 func registry() store.Registry {
-	return store.Registry{
+	r := store.Registry{
 		"file": {Open: file.Open, Validate: file.Validate},
-		"s3":   {Open: s3.Open, Validate: s3.Validate},
 	}
+	for _, scheme := range s3.Schemes() {
+		r[scheme] = store.Provider{Open: s3.Open, Validate: s3.Validate}
+	}
+	return r
 }

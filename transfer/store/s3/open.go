@@ -68,6 +68,11 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Location.Scheme != "s3" && cfg.Credentials == (store.Credentials{}) {
+		// The default chain is Amazon's: its keys are of no use to others.
+		return nil, &store.Error{Op: "open", Class: store.Misconfigured,
+			Err: fmt.Errorf("%s URLs need an access key and a secret key", cfg.Location.Scheme)}
+	}
 	conf, err := loadConfig(ctx, cfg, opts)
 	if err != nil {
 		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: fmt.Errorf("load AWS configuration: %w", err)}
@@ -117,7 +122,7 @@ func pathStyle(opts options, endpoint string) bool {
 	if opts.pathStyle != nil {
 		return *opts.pathStyle
 	}
-	return !isAWS(endpoint)
+	return !isAWS(endpoint) && opts.dialect == nil
 }
 
 func loadConfig(ctx context.Context, cfg store.Config, opts options) (aws.Config, error) {

@@ -14,7 +14,8 @@ type options struct {
 	endpoint  string // URL; "" means AWS, or what the environment names
 	region    string // "" means what the environment names
 	profile   string // of the shared AWS configuration files
-	pathStyle *bool  // nil: path style everywhere but at AWS
+	pathStyle *bool  // nil: path style everywhere but at AWS and where dialects say otherwise
+	dialect   *dialect
 }
 
 // Validate looks at a location alone: unknown options, impossible names.
@@ -48,7 +49,12 @@ func parseOptions(l store.Location) (options, error) {
 		o.pathStyle = &v
 	}
 	var err error
-	o.endpoint, err = parseEndpoint(l.Options.Get("endpoint"))
+	if o.endpoint, err = parseEndpoint(l.Options.Get("endpoint")); err != nil {
+		return o, err
+	}
+	if o.dialect = dialectOf(l.Scheme, o.endpoint); o.dialect != nil {
+		err = o.dialect.complete(l, &o)
+	}
 	return o, err
 }
 
