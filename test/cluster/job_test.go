@@ -170,6 +170,12 @@ func (j *job) waitWrites(t *testing.T, n int, within time.Duration) {
 func (j *job) finish(t *testing.T, at *node, within time.Duration) document {
 	t.Helper()
 	var d document
+	defer func() {
+		if t.Failed() {
+			m, _ := at.machines(t)
+			t.Logf("the job: %+v\nthe machines: %+v", d, m)
+		}
+	}()
 	eventually(t, within, "the job ends", func() bool {
 		got, ok := j.status(t, at)
 		if ok {
