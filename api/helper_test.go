@@ -36,6 +36,9 @@ type bench struct {
 	left    int
 	failed  []KeyError
 	broken  error // of reading failed keys
+
+	standing Preview // at the destination of every job
+	also     []Machine
 }
 
 const benchNode = "node-1"
@@ -178,6 +181,19 @@ func (b *bench) Trace(_ context.Context, job *fsm.Job, key, from string) (*Trace
 	return t, b.broken
 }
 
+// Preview sees what the test put at the destination.
+func (b *bench) Preview(ctx context.Context, description []byte) (*Preview, error) {
+	cmd, err := b.Submission(ctx, description, testNonce)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.standing
+	p.ID = cmd.ID
+	return &p, nil
+}
+
 func (b *bench) AbortUploads(_ context.Context, job *fsm.Job) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -220,7 +236,8 @@ func (m members) Leader() string {
 }
 
 func (m members) Machines(context.Context) []Machine {
-	return []Machine{{ID: benchNode, State: Alive, Role: "leader", Slots: 8}, {ID: "node-2", State: Dead, Role: "voter"}}
+	own := []Machine{{ID: benchNode, State: Alive, Role: "leader", Slots: 8}, {ID: "node-2", State: Dead, Role: "voter"}}
+	return append(own, m.b.also...)
 }
 
 // request sends one request and returns the answer with its body.

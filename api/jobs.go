@@ -28,6 +28,7 @@ func (s *Server) routes() []route {
 		{"GET /healthz", here, anyone, s.health},
 		{"GET /readyz", here, anyone, s.ready},
 		{"POST /v1/jobs", leader, fsm.Operator, s.submit},
+		{"POST /v1/preview", here, fsm.Operator, s.preview},
 		{"GET /v1/jobs", preferred, fsm.Viewer, s.listJobs},
 		{"GET /v1/jobs/{id}", preferred, fsm.Viewer, s.showJob},
 		{"DELETE /v1/jobs/{id}", leader, fsm.Operator, s.removeJob},

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -207,4 +209,97 @@ func TestCtlReport(t *testing.T) {
 		"brigade ctl errors photos --list", "brigade ctl report photos --json", "hashed           8 of 8 copied objects")
 	_, errs := n.run(codeRefused, "ctl", "report", "nope")
 	contains(t, "stderr", errs, `there is no job "nope"`)
+}
+
+// answers has a user at a terminal who says the same to every question.
+func (n *nodeBench) answers(with string) {
+	n.app.terminals, n.app.in = terminals{in: true, err: true}, strings.NewReader(strings.Repeat(with+"\n", 10))
+}
+
+// TestAddAsksFirst: objects that stand at the destination are told of before a copy touches them.
+func TestAddAsksFirst(t *testing.T) {
+	n := startNode(t)
+	var writes atomic.Int64
+	n.put = func(context.Context, string) error { writes.Add(1); return nil }
+	for i := range 7 {
+		name := filepath.Join(n.dst, "old", fmt.Sprint(i))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte("123"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := n.jobFile("photos")
+	holds := "file://" + n.dst + " already holds 7 objects (21 B): old/0, old/1, old/2, old/3, old/4, …"
+
+	_, errs := n.run(codeRefused, "ctl", "add", file)
+	contains(t, "without a terminal", errs, "photos is not added: "+holds, "--yes adds it all the same")
+	n.answers("n")
+	_, errs = n.run(codeRefused, "ctl", "add", file)
+	contains(t, "at a terminal", errs, holds, "Add photos? [y/N]", "photos is not added")
+	_, errs = n.run(codeRefused, "ctl", "status", "--jobID=photos")
+	contains(t, "after no", errs, "there is no job")
+	if writes.Load() != 0 {
+		t.Error("something was written")
+	}
+	n.answers("y")
+	out, _ := n.run(codeDone, "ctl", "add", file)
+	contains(t, "after yes", out, "photos is added")
+	n.reaches("photos", fsm.Succeeded)
+	n.checkCopied()
+
+	n.app.terminals, n.app.in = terminals{}, strings.NewReader("")
+	out, _ = n.run(codeDone, "ctl", "add", n.jobFile("check", "type: verify"))
+	contains(t, "verify", out, "check is added")
+	list := filepath.Join(n.dir, "list.yaml")
+	if err := os.WriteFile(list, fmt.Appendf(nil, "id: list\ntype: list\nsource: {url: %q}\n", n.src), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.run(codeDone, "ctl", "add", list)
+	out, _ = n.run(codeDone, "ctl", "add", n.jobFile("again"), "--yes", "--json")
+	contains(t, "--yes", out, `{"id":"again"}`)
+}
+
+// TestAddOfUnseenDestination: where no node can look, nobody knows that nothing is there.
+func TestAddOfUnseenDestination(t *testing.T) {
+	n := startNode(t)
+	nowhere := "s3://bucket/x/?endpoint=http://" + closedPort(t) + "&region=r"
+	text := fmt.Sprintf("id: away\nsource: {url: %q}\ndestination: {url: %q, access_key: a, secret_key: hidden-secret}\n", n.src, nowhere)
+	file := filepath.Join(n.dir, "away.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, errs := n.run(codeRefused, "ctl", "add", file)
+	contains(t, "stderr", errs, "away is not added: what s3://bucket/x/", "could not be seen", "refused", "--yes adds it all the same")
+	if strings.Contains(errs, "hidden-secret") {
+		t.Error("the secret is shown")
+	}
+	n.run(codeDone, "ctl", "add", file, "--yes")
+}
+
+// TestAddTwice: the same again is no change, another of the same ID is refused, and credentials are part of what is the same.
+func TestAddTwice(t *testing.T) {
+	n := startNode(t)
+	file := filepath.Join(n.dir, "s3.yaml")
+	write := func(secret string) {
+		text := fmt.Sprintf("id: s3\nsource: {url: \"s3://bucket/?endpoint=http://%s&region=r\", access_key: a, secret_key: %q}\ndestination: {url: %q}\n",
+			"127.0.0.1:1", secret, n.dst)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one")
+	n.run(codeDone, "ctl", "add", file)
+	n.reaches("s3", fsm.Paused)
+	for _, yes := range [][]string{nil, {"--yes"}} {
+		out, _ := n.run(codeDone, append([]string{"ctl", "add", file}, yes...)...)
+		contains(t, "the same again", out, "s3 was added before, with the same description, and is paused; it is left as it is")
+	}
+	write("two")
+	_, errs := n.run(codeRefused, "ctl", "add", file)
+	contains(t, "other credentials", errs, `"s3" exists`)
+	write("one")
+	_, errs = n.run(codeRefused, "ctl", "add", file, "--set", "verify=size")
+	contains(t, "other description", errs, `"s3" exists`)
+	if d := n.status("s3"); d.State != fsm.Paused {
+		t.Errorf("%+v", d)
+	}
 }

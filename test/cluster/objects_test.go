@@ -3,13 +3,19 @@ package cluster_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/bucketbrigade/brigade/test/faults"
 	"github.com/bucketbrigade/brigade/test/s3op"
@@ -148,4 +154,48 @@ func TestAnswersFromTheSecondCopy(t *testing.T) {
 	leader.start(t)
 	c.waitWhole(t)
 	check(witness)
+}
+
+// TestAddToFullBucket: objects in the bucket are told of before a job touches them. Only one node has credentials for it, in a
+// file of its own; it is asked by the other one, which ctl talks to.
+func TestAddToFullBucket(t *testing.T) {
+	beside(t)
+	j := newJob(t)
+	j.files(t, newRandom(t), 5)
+	for _, key := range []string{"old/1", "old/2"} {
+		in := &s3.PutObjectInput{Bucket: &j.bucket, Key: aws.String(key), Body: strings.NewReader("old")}
+		if _, err := j.client.PutObject(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newCluster(t, 2)
+	profile := filepath.Join(c.dir, "credentials")
+	text := fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", j.gateway.AccessKey, j.gateway.SecretKey)
+	path := filepath.Join(c.dir, "job.yaml")
+	file := fmt.Sprintf("id: %s\nsource: {url: \"file://%s/\"}\ndestination: {url: \"s3://%s/?endpoint=%s&region=%s\"}\n",
+		j.id, j.source, j.bucket, j.proxy.URL, j.gateway.Region)
+	if err := errors.Join(os.WriteFile(profile, []byte(text), 0o600), os.WriteFile(path, []byte(file), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	holder, asked := c.nodes[0], c.nodes[1]
+	holder.wrap = []string{"env", "AWS_SHARED_CREDENTIALS_FILE=" + profile}
+	holder.start(t)
+	asked.start(t)
+	c.waitWhole(t)
+	_, err := asked.brigade("ctl", "add", path)
+	t.Log(err)
+	says := []string{"exit status 1", "move is not added: s3://" + j.bucket, "already holds 2 objects (6 B): old/1, old/2; --yes adds it all the same"}
+	if err == nil || !holdsAll(err.Error(), says) {
+		t.Fatalf("ctl add: %v", err)
+	}
+	if _, known := j.status(t, asked); known || j.proxy.Count(s3op.PutObject) != 0 {
+		t.Errorf("the job is there all the same: %v, %d writes", known, j.proxy.Count(s3op.PutObject))
+	}
+	asked.must(t, "ctl", "add", path, "--yes")
+	if d := j.ends(t, asked, time.Minute); d.State != "succeeded" || d.Objects["copied"] != 5 {
+		t.Errorf("the job ended as %+v", d)
+	}
+	if out := string(asked.must(t, "ctl", "add", path)); !strings.Contains(out, "added before") {
+		t.Errorf("the same again: %s", out)
+	}
 }
