@@ -67,7 +67,7 @@ func (a *app) add(ctx context.Context, cmd *cobra.Command, c *api.Client, text [
 		if p.Same {
 			return a.addedBefore(cmd, p)
 		}
-		if err := a.agreeTo(p); err != nil {
+		if err := a.agreeTo(p, a.interactive() && !wantsJSON(cmd)); err != nil {
 			return err
 		}
 	}
@@ -101,8 +101,8 @@ func (a *app) addedBefore(cmd *cobra.Command, p *api.Preview) error {
 	return err
 }
 
-// agreeTo asks about objects that stand at a job's destination. Its errors say what to do.
-func (a *app) agreeTo(p *api.Preview) error {
+// agreeTo asks about objects that stand at a job's destination, where there is somebody to ask. Its errors say what to do.
+func (a *app) agreeTo(p *api.Preview, somebody bool) error {
 	what := ""
 	switch {
 	case p.Exists || p.Destination == "" || p.Objects == 0 && p.Problem == "":
@@ -112,7 +112,7 @@ func (a *app) agreeTo(p *api.Preview) error {
 	default:
 		what = fmt.Sprintf("what %s holds already could not be seen: %s", printable(p.Destination), printable(p.Problem))
 	}
-	if !a.interactive() {
+	if !somebody {
 		return refused(fmt.Errorf("%s is not added: %s; --yes adds it all the same", p.ID, what))
 	}
 	if !a.confirm(what + ".\nObjects that the source has as well may be overwritten. Add " + p.ID + "?") {

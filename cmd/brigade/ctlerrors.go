@@ -47,8 +47,9 @@ func (a *app) listErrors(ctx context.Context, c *api.Client, id string, asJSON, 
 	out := bufio.NewWriterSize(a.out, 64<<10)
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	ranges := int64(0)
+	failed, ranges := int64(0), int64(0)
 	missing, err := eachError(ctx, c, id, func(e *api.KeyError) (err error) {
+		failed++
 		switch {
 		case list && e.GivenUp:
 			ranges++
@@ -64,7 +65,10 @@ func (a *app) listErrors(ctx context.Context, c *api.Client, id string, asJSON, 
 	if err = flushed(out, err); err != nil {
 		return err
 	}
-	if ranges > 0 {
+	switch {
+	case failed+missing.Records == 0 && !asJSON:
+		_, err = fmt.Fprintf(a.err, "nothing failed in job %s\n", id)
+	case ranges > 0:
 		_, err = fmt.Fprintf(a.err, "left out of this list: %s given up as a whole; brigade ctl retry %s works on that again\n",
 			count(ranges, "range of keys", "ranges of keys"), id)
 	}

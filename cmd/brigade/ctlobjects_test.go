@@ -85,6 +85,8 @@ func TestCtlWhy(t *testing.T) {
 	mended.Store(true)
 	n.run(codeDone, "ctl", "retry", "photos")
 	n.reaches("photos", fsm.Succeeded)
+	_, errs := n.run(codeDone, "ctl", "errors", "photos")
+	contains(t, "errors after the retry", errs, "nothing failed in job photos")
 	if got := n.trace("photos", "d/3"); got.Standing != api.Settled || strings.Join(outcomesOf(t, got), " ") != "failed copied" {
 		t.Errorf("after the retry: %+v", got)
 	}
@@ -241,6 +243,8 @@ func TestAddAsksFirst(t *testing.T) {
 		t.Error("something was written")
 	}
 	n.answers("y")
+	_, errs = n.run(codeRefused, "ctl", "add", file, "--json")
+	contains(t, "with --json", errs, "--yes adds it all the same")
 	out, _ := n.run(codeDone, "ctl", "add", file)
 	contains(t, "after yes", out, "photos is added")
 	n.reaches("photos", fsm.Succeeded)
