@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -117,13 +116,6 @@ func (c *Client) Retry(ctx context.Context, id string) (*Job, error) {
 func (c *Client) act(ctx context.Context, id, verb string, body []byte) (*Job, error) {
 	var d Job
 	return &d, c.call(ctx, http.MethodPost, jobPath(id)+"/"+verb, nil, body, &d)
-}
-
-// Errors returns a page of a job's failed keys.
-func (c *Client) Errors(ctx context.Context, id string, offset int64, limit int) (*ErrorList, error) {
-	query := url.Values{"offset": {strconv.FormatInt(offset, 10)}, "limit": {strconv.Itoa(limit)}}
-	var d ErrorList
-	return &d, c.call(ctx, http.MethodGet, jobPath(id)+"/errors?"+query.Encode(), nil, nil, &d)
 }
 
 // Spec returns a job's description as JSON, secrets masked.

@@ -96,6 +96,7 @@ type KeyError struct {
 	KeyBase64 []byte `json:"key_base64,omitempty"` // the exact bytes where Key is not valid UTF-8
 	Class     string `json:"class"`
 	Reason    string `json:"reason"`
+	GivenUp   bool   `json:"given_up,omitempty"` // it is a range
 }
 
 // NewKeyError describes a failed key.
@@ -177,8 +178,10 @@ type JobList struct {
 
 // ErrorList is a page of a job's failed keys.
 type ErrorList struct {
-	Errors []KeyError `json:"errors"`
-	Next   int64      `json:"next,omitempty"` // the value of `offset` that brings the rest; 0 at the end
+	Errors   []KeyError `json:"errors"`
+	Continue string     `json:"continue,omitempty"` // the value of `continue` that brings the rest; "" at the end
+	Missing  *Missing   `json:"missing,omitempty"`  // from this page
+	Freshness
 }
 
 // Machines are the nodes of the cluster, as GET /v1/machines answers.

@@ -176,14 +176,20 @@ func (s *Server) tryWrite(ctx context.Context, in *call, rt route) (*reply, *htt
 	return nil, resp, err
 }
 
-// forward sends a request to the leader. The response lives as long as ctx does.
-func (s *Server) forward(ctx context.Context, in *call) (*http.Response, error) {
+// passed makes the request to another node that a request becomes when it is passed on.
+func (s *Server) passed(ctx context.Context, in *call) (*http.Request, error) {
 	r := in.Clone(ctx)
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(in.body)), nil }
 	r.Body, _ = r.GetBody() // never fails
 	r.ContentLength = int64(len(in.body))
 	r.RequestURI = ""
-	if err := s.vouch(r, in.caller); err != nil {
+	return r, s.vouch(r, in.caller)
+}
+
+// forward sends a request to the leader. The response lives as long as ctx does.
+func (s *Server) forward(ctx context.Context, in *call) (*http.Response, error) {
+	r, err := s.passed(ctx, in)
+	if err != nil {
 		return nil, err
 	}
 	resp, err := s.cfg.Forwarder.Forward(r)

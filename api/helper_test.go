@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +36,9 @@ type bench struct {
 	left    int
 	failed  []KeyError
 	broken  error // of reading failed keys
+
+	standing Preview // at the destination of every job
+	also     []Machine
 }
 
 const benchNode = "node-1"
@@ -133,11 +137,61 @@ func (b *bench) Description(job *fsm.Job) (any, error) {
 	return map[string]string{"id": job.ID, "secret_key": "***"}, nil
 }
 
-func (b *bench) Errors(_ context.Context, _ *fsm.Job, from int64, limit int) ([]KeyError, bool, error) {
+// Errors has tokens that are numbers.
+func (b *bench) Errors(_ context.Context, _ *fsm.Job, from string, limit int) (*ErrorList, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	rest := b.failed[min(int(from), len(b.failed)):]
-	return rest[:min(limit, len(rest))], len(rest) > limit, b.broken
+	start, err := strconv.Atoi("0" + from)
+	if err != nil {
+		return nil, BadToken()
+	}
+	rest := b.failed[min(start, len(b.failed)):]
+	list := &ErrorList{Errors: append([]KeyError{}, rest[:min(limit, len(rest))]...)}
+	if len(rest) > limit {
+		list.Continue = strconv.Itoa(start + limit)
+	}
+	return list, b.broken
+}
+
+// Records has one record a failed key.
+func (b *bench) Records(ctx context.Context, job *fsm.Job, from string, limit int) (*RecordList, error) {
+	errs, err := b.Errors(ctx, job, from, limit)
+	if err != nil {
+		return nil, err
+	}
+	list := &RecordList{Records: []json.RawMessage{}, Continue: errs.Continue}
+	for range errs.Errors {
+		list.Records = append(list.Records, json.RawMessage(`{"outcome":"failed"}`))
+	}
+	return list, nil
+}
+
+func (b *bench) Totals(_ context.Context, job *fsm.Job, _ string) (*Totals, error) {
+	return &Totals{Job: NewJob(job), Type: job.Type}, b.broken
+}
+
+// Trace finds a key on the second page.
+func (b *bench) Trace(_ context.Context, job *fsm.Job, key, from string) (*Trace, error) {
+	t := &Trace{Key: NewKey(key), Job: job.ID, Records: []json.RawMessage{json.RawMessage(`{"page":"` + from + `"}`)}}
+	if from == "" {
+		t.Continue = "2"
+	} else {
+		t.Standing = Settled
+	}
+	return t, b.broken
+}
+
+// Preview sees what the test put at the destination.
+func (b *bench) Preview(ctx context.Context, description []byte) (*Preview, error) {
+	cmd, err := b.Submission(ctx, description, testNonce)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.standing
+	p.ID = cmd.ID
+	return &p, nil
 }
 
 func (b *bench) AbortUploads(_ context.Context, job *fsm.Job) error {
@@ -182,7 +236,8 @@ func (m members) Leader() string {
 }
 
 func (m members) Machines(context.Context) []Machine {
-	return []Machine{{ID: benchNode, State: Alive, Role: "leader", Slots: 8}, {ID: "node-2", State: Dead, Role: "voter"}}
+	own := []Machine{{ID: benchNode, State: Alive, Role: "leader", Slots: 8}, {ID: "node-2", State: Dead, Role: "voter"}}
+	return append(own, m.b.also...)
 }
 
 // request sends one request and returns the answer with its body.

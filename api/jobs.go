@@ -28,10 +28,14 @@ func (s *Server) routes() []route {
 		{"GET /healthz", here, anyone, s.health},
 		{"GET /readyz", here, anyone, s.ready},
 		{"POST /v1/jobs", leader, fsm.Operator, s.submit},
+		{"POST /v1/preview", here, fsm.Operator, s.preview},
 		{"GET /v1/jobs", preferred, fsm.Viewer, s.listJobs},
 		{"GET /v1/jobs/{id}", preferred, fsm.Viewer, s.showJob},
 		{"DELETE /v1/jobs/{id}", leader, fsm.Operator, s.removeJob},
 		{"GET /v1/jobs/{id}/errors", here, fsm.Viewer, s.listErrors},
+		{"GET /v1/jobs/{id}/records", here, fsm.Viewer, s.listRecords},
+		{"GET /v1/jobs/{id}/report", here, fsm.Viewer, s.showTotals},
+		{"GET /v1/jobs/{id}/why", here, fsm.Viewer, s.traceKey},
 		{"GET /v1/jobs/{id}/spec", here, fsm.Viewer, s.showSpec},
 		{"GET /v1/machines", preferred, fsm.Viewer, s.listMachines},
 		{"GET /v1/machines/{id}/tasks", preferred, fsm.Viewer, s.listMachineTasks},
@@ -131,39 +135,14 @@ func (s *Server) describe(ctx context.Context, id string) (*reply, error) {
 	}
 	d := jobOf(st)
 	d.Nodes = nodesOf(st)
-	found, _, err := s.cfg.Jobs.Errors(ctx, st.Job, 0, errorsPage)
+	found, err := s.cfg.Jobs.Errors(ctx, st.Job, "", errorsPage)
 	if err != nil {
 		// The rest of the document is what matters; the list of errors has an endpoint of its own, which then fails.
 		s.cfg.Logger.Warn("failed keys of a job not read", "job", id, "error", err)
-	}
-	if len(found) > 0 {
-		d.Errors = found
+	} else if len(found.Errors) > 0 {
+		d.Errors = found.Errors
 	}
 	return &reply{document: &d}, nil
-}
-
-func (s *Server) listErrors(ctx context.Context, in *call) (*reply, error) {
-	job, err := s.job(in.PathValue("id"))
-	if err != nil {
-		return nil, err
-	}
-	limit, err := number(in, "limit", errorsPage, 1, maxPage)
-	if err != nil {
-		return nil, err
-	}
-	offset, err := number(in, "offset", 0, 0, 1<<53)
-	if err != nil {
-		return nil, err
-	}
-	found, more, err := s.cfg.Jobs.Errors(ctx, job, offset, int(limit))
-	if err != nil {
-		return nil, err
-	}
-	list := &ErrorList{Errors: append([]KeyError{}, found...)}
-	if more {
-		list.Next = offset + int64(len(found))
-	}
-	return &reply{document: list}, nil
 }
 
 // number reads a whole number from the query.

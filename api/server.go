@@ -34,8 +34,9 @@ type Jobs interface {
 	Submission(ctx context.Context, description, nonce []byte) (fsm.SubmitJob, error)
 	// Description is a job's description in the form in which it is sent, secrets masked.
 	Description(job *fsm.Job) (any, error)
-	// Errors reads failed keys from the given one on, at most limit, and tells whether there are more.
-	Errors(ctx context.Context, job *fsm.Job, from int64, limit int) (errors []KeyError, more bool, err error)
+	// Preview looks at what adding a description would meet. What is wrong with the description is an InvalidJob.
+	Preview(ctx context.Context, description []byte) (*Preview, error)
+	Inquiries
 	// AbortUploads aborts the multipart uploads that the state records, before it forgets them.
 	AbortUploads(ctx context.Context, job *fsm.Job) error
 }

@@ -129,7 +129,7 @@ func TestJobDocument(t *testing.T) {
 	if d, err := b.client.Job(t.Context(), "j"); err != nil || d.Objects.Failed != 1 {
 		t.Errorf("without the failed keys: %v", err)
 	}
-	if _, err := b.client.Errors(t.Context(), "j", 0, 1); err == nil || strings.Contains(err.Error(), "away") {
+	if _, err := b.client.Errors(t.Context(), "j", "", 1); err == nil || strings.Contains(err.Error(), "away") {
 		t.Errorf("the list of failed keys: %v", err)
 	}
 }
@@ -142,13 +142,13 @@ func TestErrorsArePaged(t *testing.T) {
 	}
 	var got []KeyError
 	pages := 0
-	for offset := int64(0); ; pages++ {
-		page, err := b.client.Errors(t.Context(), "j", offset, 10)
+	for from := ""; ; pages++ {
+		page, err := b.client.Errors(t.Context(), "j", from, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got = append(got, page.Errors...)
-		if offset = page.Next; offset == 0 {
+		if from = page.Continue; from == "" {
 			break
 		}
 	}
@@ -223,25 +223,33 @@ func TestBadRequests(t *testing.T) {
 		status             int
 		detail             string
 	}{
-		"unknown path":       {"GET", "/v1/nothing", "", nil, 404, "/v1/nothing"},
-		"wrong method":       {"PATCH", "/v1/jobs", "", nil, 405, "GET or POST"},
-		"unknown job":        {"GET", "/v1/jobs/nope", "", nil, 404, `"nope"`},
-		"unknown job, verb":  {"POST", "/v1/jobs/nope/pause", "", nil, 404, `"nope"`},
-		"unknown job, spec":  {"GET", "/v1/jobs/nope/spec", "", nil, 404, `"nope"`},
-		"unknown job, keys":  {"GET", "/v1/jobs/nope/errors", "", nil, 404, `"nope"`},
-		"unknown verb":       {"POST", "/v1/jobs/j/explode", "", nil, 404, "explode"},
-		"body too large":     {"POST", "/v1/jobs", strings.Repeat("x", maxBody+1), nil, 413, "bytes"},
-		"bad nonce":          {"POST", "/v1/jobs", `{"id":"x"}`, map[string]string{NonceHeader: "zz"}, 400, "32 hex digits"},
-		"bad limit":          {"GET", "/v1/jobs?limit=0", "", nil, 400, "1 to 1000"},
-		"bad offset":         {"GET", "/v1/jobs/j/errors?offset=-1", "", nil, 400, "offset"},
-		"unknown field":      {"POST", "/v1/jobs/j/pause", `{"why":"x"}`, nil, 400, "why"},
-		"two documents":      {"POST", "/v1/jobs/j/pause", `{} {}`, nil, 400, "more than one"},
-		"reason too long":    {"POST", "/v1/jobs/j/pause", `{"reason":"` + strings.Repeat("x", 501) + `"}`, nil, 400, "500"},
-		"no settings":        {"PUT", "/v1/settings", `{}`, nil, 400, "no settings"},
-		"unknown setting":    {"PUT", "/v1/settings", `{"settings":{"max-workers":"1"}}`, nil, 400, "max-worker-num"},
-		"setting out of it":  {"PUT", "/v1/settings", `{"settings":{"max-worker-num":"0"}}`, nil, 400, "1 to 1024"},
-		"setting not number": {"PUT", "/v1/settings", `{"settings":{"max-worker-num":"+4"}}`, nil, 400, "1 to 1024"},
-		"drain of nobody":    {"POST", "/v1/machines/nobody/drain", "", nil, 404, `"nobody"`},
+		"unknown path":        {"GET", "/v1/nothing", "", nil, 404, "/v1/nothing"},
+		"wrong method":        {"PATCH", "/v1/jobs", "", nil, 405, "GET or POST"},
+		"unknown job":         {"GET", "/v1/jobs/nope", "", nil, 404, `"nope"`},
+		"unknown job, verb":   {"POST", "/v1/jobs/nope/pause", "", nil, 404, `"nope"`},
+		"unknown job, spec":   {"GET", "/v1/jobs/nope/spec", "", nil, 404, `"nope"`},
+		"unknown job, keys":   {"GET", "/v1/jobs/nope/errors", "", nil, 404, `"nope"`},
+		"unknown verb":        {"POST", "/v1/jobs/j/explode", "", nil, 404, "explode"},
+		"body too large":      {"POST", "/v1/jobs", strings.Repeat("x", maxBody+1), nil, 413, "bytes"},
+		"bad nonce":           {"POST", "/v1/jobs", `{"id":"x"}`, map[string]string{NonceHeader: "zz"}, 400, "32 hex digits"},
+		"bad limit":           {"GET", "/v1/jobs?limit=0", "", nil, 400, "1 to 1000"},
+		"bad token":           {"GET", "/v1/jobs/j/errors?continue=x", "", nil, 400, "continue"},
+		"long token":          {"GET", "/v1/jobs/j/records?continue=" + strings.Repeat("1", 257), "", nil, 400, "continue"},
+		"too many records":    {"GET", "/v1/jobs/j/records?limit=5001", "", nil, 400, "limit"},
+		"no key":              {"GET", "/v1/jobs/j/why", "", nil, 400, "key_base64"},
+		"two keys":            {"GET", "/v1/jobs/j/why?key=a&key_base64=YQ==", "", nil, 400, "do not go together"},
+		"key not base64":      {"GET", "/v1/jobs/j/why?key_base64=%25", "", nil, 400, "base64"},
+		"key too long":        {"GET", "/v1/jobs/j/why?key=" + strings.Repeat("k", 4097), "", nil, 400, "4096"},
+		"why of no job":       {"GET", "/v1/jobs/none/why?key=a", "", nil, 404, "none"},
+		"preview of nonsense": {"POST", "/v1/preview", "{}", nil, 422, "id"},
+		"unknown field":       {"POST", "/v1/jobs/j/pause", `{"why":"x"}`, nil, 400, "why"},
+		"two documents":       {"POST", "/v1/jobs/j/pause", `{} {}`, nil, 400, "more than one"},
+		"reason too long":     {"POST", "/v1/jobs/j/pause", `{"reason":"` + strings.Repeat("x", 501) + `"}`, nil, 400, "500"},
+		"no settings":         {"PUT", "/v1/settings", `{}`, nil, 400, "no settings"},
+		"unknown setting":     {"PUT", "/v1/settings", `{"settings":{"max-workers":"1"}}`, nil, 400, "max-worker-num"},
+		"setting out of it":   {"PUT", "/v1/settings", `{"settings":{"max-worker-num":"0"}}`, nil, 400, "1 to 1024"},
+		"setting not number":  {"PUT", "/v1/settings", `{"settings":{"max-worker-num":"+4"}}`, nil, 400, "1 to 1024"},
+		"drain of nobody":     {"POST", "/v1/machines/nobody/drain", "", nil, 404, `"nobody"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp, body := b.request(test.method, test.path, test.body, test.header)

@@ -118,11 +118,29 @@ func (s *SharedSpool) send(ctx context.Context, nodeID string, name [32]byte, da
 	return err
 }
 
-// Get returns a segment of this node or, where it has none, of another, and keeps it then.
+// Get returns a segment of this node or, where it has none, of another, and keeps it then. Errors wrap ErrNoSegment or
+// ErrCorrupt where this node has none and no other gave one.
 func (s *SharedSpool) Get(ctx context.Context, name [32]byte) ([]byte, error) {
-	data, err := s.local.Get(ctx, name)
+	data, fetched, err := s.find(ctx, name)
+	if fetched {
+		if _, err := s.local.Put(ctx, data); err != nil {
+			s.log.Debug("a fetched segment is not kept", "error", err) // the caller has it
+		}
+	}
+	return data, err
+}
+
+// Peek is Get for a segment that is read once: one of another node is not kept.
+func (s *SharedSpool) Peek(ctx context.Context, name [32]byte) ([]byte, error) {
+	data, _, err := s.find(ctx, name)
+	return data, err
+}
+
+// find returns a segment, and tells whether another node gave it.
+func (s *SharedSpool) find(ctx context.Context, name [32]byte) (data []byte, fetched bool, err error) {
+	data, err = s.local.Get(ctx, name)
 	if err == nil || s.node.net == nil || !errors.Is(err, ErrNoSegment) && !errors.Is(err, ErrCorrupt) {
-		return data, err
+		return data, false, err
 	}
 	for _, id := range s.others(name) {
 		data, fetchErr := s.fetch(ctx, id, name)
@@ -130,12 +148,9 @@ func (s *SharedSpool) Get(ctx context.Context, name [32]byte) ([]byte, error) {
 			err = errors.Join(err, fetchErr)
 			continue
 		}
-		if _, err := s.local.Put(ctx, data); err != nil {
-			s.log.Debug("a fetched segment is not kept", "error", err) // the caller has it
-		}
-		return data, nil
+		return data, true, nil
 	}
-	return nil, err
+	return nil, false, err
 }
 
 func (s *SharedSpool) fetch(ctx context.Context, nodeID string, name [32]byte) ([]byte, error) {

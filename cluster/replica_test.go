@@ -67,6 +67,15 @@ func TestSpoolKeepsTwoCopies(t *testing.T) {
 		t.Errorf("%d copies", got)
 	}
 	for i, s := range spools {
+		got, err := s.Peek(deadline(t), name)
+		if err != nil || !bytes.Equal(got, data) {
+			t.Errorf("spool %d: %v", i, err)
+		}
+	}
+	if got := copies(t, spools, name); got != 2 {
+		t.Errorf("%d copies after all have peeked at it", got)
+	}
+	for i, s := range spools {
 		got, err := s.Get(deadline(t), name)
 		if err != nil || !bytes.Equal(got, data) {
 			t.Errorf("spool %d: %v", i, err)

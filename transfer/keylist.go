@@ -164,3 +164,20 @@ func decodeEntries(data []byte, from, to int64) ([]entry, error) {
 	}
 	return entries, nil
 }
+
+// FindListed looks for a key in the segment of a list cut and returns the number of its line, counted from 0; false if it
+// is in none.
+func FindListed(data []byte, key string) (line int64, found bool, err error) {
+	text, err := decompress(data)
+	if err != nil {
+		return 0, false, err
+	}
+	start := []byte(EncodeKey(key) + "\t")
+	for l := range bytes.Lines(text) {
+		if bytes.HasPrefix(l, start) {
+			return line, true, nil
+		}
+		line++
+	}
+	return 0, false, nil
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"time"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -79,6 +80,24 @@ func (p *pager) next(ctx context.Context) ([]store.Object, error) {
 	}
 	moved(p.lease, 1)
 	return page, nil
+}
+
+// Walk visits what a store lists, in key order, with the rules of retries that tasks have, outside of any task. It ends
+// with the error that visit returns.
+func Walk(ctx context.Context, s store.Source, visit func(*store.Object) error) error {
+	n := Node{Now: time.Now, Jitter: rand.Float64, Sleep: sleep}
+	p := n.newPager(s, store.ListOptions{}, free{})
+	defer p.close()
+	for {
+		o, err := p.peek(ctx)
+		if err != nil || o == nil {
+			return err
+		}
+		if err := visit(o); err != nil {
+			return err
+		}
+		p.take()
+	}
 }
 
 // alive gives signs of life until the function that it returns is called: a walk through directories has no page to show

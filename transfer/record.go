@@ -97,6 +97,23 @@ func EncodeRecords(records []Record) ([]byte, error) {
 	return compress(b.Bytes())
 }
 
+// RecordLines yields the records of a segment as they stand in it: each is the JSON of a Record, without the end of its
+// line. A line is valid until the next one.
+func RecordLines(data []byte) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		text, err := decompress(data)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for line := range bytes.Lines(text) {
+			if !yield(bytes.TrimSuffix(line, []byte("\n")), nil) {
+				return
+			}
+		}
+	}
+}
+
 // DecodeRecords yields the records of a segment.
 func DecodeRecords(data []byte) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {

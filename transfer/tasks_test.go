@@ -765,3 +765,29 @@ func TestKeyLines(t *testing.T) {
 		}
 	}
 }
+
+// TestFindListed looks for keys in the lines of a list, among others that begin alike.
+func TestFindListed(t *testing.T) {
+	keys := []string{"a", "a\tb", "ab", "caf\xe9", "#c", "d/e"}
+	var entries []entry
+	for _, key := range keys {
+		entries = append(entries, entry{src: store.Object{Key: key}})
+	}
+	data, err := encodeEntries(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, key := range keys {
+		if line, found, err := FindListed(data, key); err != nil || !found || line != int64(i) {
+			t.Errorf("%q: line %d, %v, %v", key, line, found, err)
+		}
+	}
+	for _, key := range []string{"", "b", "a\t", "d", "d/e/", "0"} {
+		if line, found, err := FindListed(data, key); err != nil || found {
+			t.Errorf("%q: line %d, %v, %v", key, line, found, err)
+		}
+	}
+	if _, _, err := FindListed([]byte("no segment"), "a"); err == nil {
+		t.Error("a broken segment is searched without an error")
+	}
+}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/conf"
-	"github.com/bucketbrigade/brigade/transfer"
 )
 
 func newCtlLook(a *app, f *clientFlags) *cobra.Command {
@@ -35,53 +34,4 @@ func newCtlLook(a *app, f *clientFlags) *cobra.Command {
 			})
 		},
 	}
-}
-
-const errorsAtOnce = 1000
-
-func newCtlErrors(a *app, f *clientFlags) *cobra.Command {
-	var list bool
-	cmd := &cobra.Command{
-		Use:   "errors JOB",
-		Short: "List the objects that failed, with reasons",
-		Example: `  brigade ctl errors photos
-  brigade ctl errors photos --list > failed.keys`,
-		Args: argCount(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
-				for offset := int64(0); ; {
-					page, err := c.Errors(ctx, args[0], offset, errorsAtOnce)
-					if err != nil {
-						return err
-					}
-					for i := range page.Errors {
-						if err := a.printError(&page.Errors[i], wantsJSON(cmd), list); err != nil {
-							return err
-						}
-					}
-					if offset = page.Next; offset == 0 {
-						return nil
-					}
-				}
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&list, "list", false, "print keys only, as a key list that a job can take")
-	return cmd
-}
-
-func (a *app) printError(e *api.KeyError, asJSON, list bool) (err error) {
-	key := e.Key
-	if e.KeyBase64 != nil {
-		key = string(e.KeyBase64)
-	}
-	switch {
-	case asJSON:
-		return a.encode(e)
-	case list:
-		_, err = fmt.Fprintln(a.out, transfer.EncodeKey(key))
-	default:
-		_, err = fmt.Fprintf(a.out, "%s  %s  %s\n", e.Class, printable(key), printable(e.Reason))
-	}
-	return err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/transfer"
 )
@@ -19,35 +19,22 @@ import (
 const maxSegmentText = 64 << 20
 
 // evidence is what the audit records of a pass show.
-type evidence struct {
-	copied        int64
-	sourceChecked int64 // bytes read match what the source reports
-	sent          int64 // the destination's checksum matches what was sent
-	hashed        int64 // a checksum was taken of the bytes that passed
-	listed        int64 // found in the destination's listing afterwards
-	filtered      map[string]int64
-	extra         keyGroup // at the destination only
-	vanished      keyGroup
-	changed       keyGroup
-}
+type evidence struct{ api.Evidence }
 
-// keyGroup counts keys and keeps the first.
-type keyGroup struct {
-	count int64
-	first []string
-}
+func newEvidence() *evidence { return &evidence{api.Evidence{Filtered: map[string]int64{}}} }
 
-func (g *keyGroup) add(key string) {
-	g.count++
-	if len(g.first) < firstKeys {
-		g.first = append(g.first, key)
+// addKey counts a key, and keeps the first.
+func addKey(g *api.KeyGroup, key string) {
+	g.Count++
+	if len(g.First) < firstKeys {
+		g.First = append(g.First, api.NewKey(key))
 	}
 }
 
 // collectEvidence joins the audit segments of a job into one file beside its state and sums them up.
 func collectEvidence(ctx context.Context, spool transfer.Spool, job *fsm.Job, dir string) (*evidence, string, error) {
 	name := filepath.Join(dir, "report.jsonl.zst")
-	e := &evidence{filtered: map[string]int64{}}
+	e := newEvidence()
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxSegmentText))
 	if err != nil {
 		return nil, "", fmt.Errorf("start zstd: %w", err)
@@ -76,26 +63,49 @@ func collectEvidence(ctx context.Context, spool transfer.Spool, job *fsm.Job, di
 	return e, name, nil
 }
 
-// addLines sums up the records of one segment. Copied objects, the bulk, are recognised without parsing the JSON: inside
-// a JSON string every quote is escaped, so that none of these marks can be part of a key.
+// addLines sums up the records of one segment.
 func (e *evidence) addLines(text []byte) error {
 	for line := range bytes.Lines(text) {
-		if bytes.Contains(line, []byte(`"outcome":"copied"`)) {
-			e.copied++
-			e.sourceChecked += has(line, `"source_checked":"`)
-			e.sent += has(line, `"sent_checked":"`)
-			e.hashed += has(line, `"sums":{`)
-			e.listed += has(line, `"listed":true`)
-			continue
+		if err := e.addLine(line); err != nil {
+			return err
 		}
-		if bytes.Contains(line, []byte(`"outcome":"skipped"`)) {
-			continue
-		}
-		var r transfer.Record
-		if err := json.Unmarshal(line, &r); err != nil {
-			return fmt.Errorf("decode record: %w", err)
-		}
-		e.add(&r)
+	}
+	return nil
+}
+
+// The marks of outcomes in a record. Inside a JSON string every quote is escaped, so that none of them can be part of a key.
+const (
+	markCopied  = `"outcome":"copied"`
+	markSkipped = `"outcome":"skipped"`
+	markFailed  = `"outcome":"failed"`
+)
+
+// addLine sums up one record. Copied objects, the bulk, are recognised without parsing the JSON.
+func (e *evidence) addLine(line []byte) error {
+	if bytes.Contains(line, []byte(markCopied)) {
+		e.Copied++
+		e.SourceChecked += has(line, `"source_checked":"`)
+		e.Sent += has(line, `"sent_checked":"`)
+		e.Hashed += has(line, `"sums":{`)
+		e.Listed += has(line, `"listed":true`)
+		return nil
+	}
+	if bytes.Contains(line, []byte(markSkipped)) {
+		return nil
+	}
+	r, err := decodeRecord(line)
+	if err != nil {
+		return err
+	}
+	switch r.Outcome {
+	case transfer.Vanished:
+		addKey(&e.Vanished, r.ExactKey())
+	case transfer.Changed:
+		addKey(&e.Changed, r.ExactKey())
+	case transfer.Filtered:
+		e.leftOut(r.Reason, 1)
+	case "extra":
+		addKey(&e.Extra, r.ExactKey())
 	}
 	return nil
 }
@@ -107,31 +117,40 @@ func has(line []byte, mark string) int64 {
 	return 0
 }
 
-func (e *evidence) add(r *transfer.Record) {
-	switch r.Outcome {
-	case transfer.Vanished:
-		e.vanished.add(r.ExactKey())
-	case transfer.Changed:
-		e.changed.add(r.ExactKey())
-	case transfer.Filtered:
-		reason := r.Reason
-		if _, known := e.filtered[reason]; !known && len(e.filtered) >= maxReasons {
-			reason = "other reasons"
-		}
-		e.filtered[reason]++
-	case "extra":
-		e.extra.add(r.ExactKey())
+// leftOut counts objects that a rule left out, under its reason as long as there are not too many.
+func (e *evidence) leftOut(reason string, n int64) {
+	if _, known := e.Filtered[reason]; !known && len(e.Filtered) >= maxReasons {
+		reason = "other reasons"
+	}
+	e.Filtered[reason] += n
+}
+
+// plus adds what other records show.
+func (e *evidence) plus(more *api.Evidence) {
+	e.Copied += more.Copied
+	e.SourceChecked += more.SourceChecked
+	e.Sent += more.Sent
+	e.Hashed += more.Hashed
+	e.Listed += more.Listed
+	for reason, n := range more.Filtered {
+		e.leftOut(reason, n)
+	}
+	for _, g := range []struct{ sum, more *api.KeyGroup }{
+		{&e.Extra, &more.Extra}, {&e.Vanished, &more.Vanished}, {&e.Changed, &more.Changed},
+	} {
+		g.sum.Count += g.more.Count
+		g.sum.First = append(g.sum.First, g.more.First[:min(len(g.more.First), max(0, firstKeys-len(g.sum.First)))]...)
 	}
 }
 
 // reasons lists why objects were left out, most frequent first.
 func (e *evidence) reasons() []string {
-	names := make([]string, 0, len(e.filtered))
-	for name := range e.filtered {
+	names := make([]string, 0, len(e.Filtered))
+	for name := range e.Filtered {
 		names = append(names, name)
 	}
 	sort.Slice(names, func(i, j int) bool {
-		a, b := e.filtered[names[i]], e.filtered[names[j]]
+		a, b := e.Filtered[names[i]], e.Filtered[names[j]]
 		return a > b || a == b && names[i] < names[j]
 	})
 	return names

@@ -13,7 +13,6 @@ import (
 
 	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/fsm"
-	"github.com/bucketbrigade/brigade/scheduler"
 	"github.com/bucketbrigade/brigade/transfer"
 )
 
@@ -22,55 +21,6 @@ const (
 	firstKeys  = 5    // keys that the report shows of a group
 	maxReasons = 20   // groups that the report tells apart; the rest is summed up
 )
-
-// segmentsOf yields the names of segments, with those that manifests name in the manifests' places.
-func segmentsOf(ctx context.Context, spool transfer.Spool, list []fsm.Segment, visit func(name [32]byte) error) error {
-	for _, s := range list {
-		if len(s.Name) != 32 {
-			return fmt.Errorf("segment name of %d bytes", len(s.Name))
-		}
-		name := [32]byte(s.Name)
-		if !s.Manifest {
-			if err := visit(name); err != nil {
-				return err
-			}
-			continue
-		}
-		data, err := spool.Get(ctx, name)
-		if err != nil {
-			return fmt.Errorf("read manifest: %w", err)
-		}
-		inner, err := scheduler.DecodeManifest(data)
-		if err != nil {
-			return err
-		}
-		for _, s := range inner {
-			if err := visit([32]byte(s.Name)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// records visits the records of segments, in order.
-func records(ctx context.Context, spool transfer.Spool, list []fsm.Segment, visit func(*transfer.Record) error) error {
-	return segmentsOf(ctx, spool, list, func(name [32]byte) error {
-		data, err := spool.Get(ctx, name)
-		if err != nil {
-			return fmt.Errorf("read segment: %w", err)
-		}
-		for r, err := range transfer.DecodeRecords(data) {
-			if err != nil {
-				return err
-			}
-			if err := visit(&r); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
 
 // failureGroup is the failures of one class.
 type failureGroup struct {

@@ -41,7 +41,7 @@ func TestLimitsAreShown(t *testing.T) {
 	contains(t, "status of the job", out, "limit      52 MB/s now, over all nodes")
 	out, _ = n.run(codeDone, "ctl", "look", "photos")
 	contains(t, "look", out, "limits:", "bandwidth: 50M")
-	n.run(codeDone, "ctl", "add", n.jobFile("free"))
+	n.run(codeDone, "ctl", "add", n.jobFile("free"), "--yes")
 	n.reaches("free", fsm.Succeeded)
 	if d := n.status("free"); d.Limits != nil {
 		t.Errorf("a job without limits has %+v", d.Limits)

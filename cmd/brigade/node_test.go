@@ -280,7 +280,10 @@ func TestCtlBadInput(t *testing.T) {
 		args  []string
 		wants []string
 	}{
-		"ID taken":           {1, []string{"ctl", "add", n.jobFile("photos")}, []string{`"photos" exists`, "remove"}},
+		"ID taken":           {1, []string{"ctl", "add", n.jobFile("photos"), "--set", "compare=size"}, []string{`"photos" exists`, "remove"}},
+		"ID taken, --yes":    {1, []string{"ctl", "add", n.jobFile("photos"), "--set", "compare=size", "--yes"}, []string{`"photos" exists`, "remove"}},
+		"ID is a path":       {2, []string{"ctl", "add", n.jobFile("photos"), "--set", "id=../photos"}, []string{"id", "../photos"}},
+		"ID is a folder":     {2, []string{"ctl", "add", n.jobFile("photos"), "--set", "id=.."}, []string{"id", `".."`}},
 		"unknown job":        {1, []string{"ctl", "pause", "nope"}, []string{`there is no job "nope"`}},
 		"not allowed":        {1, []string{"ctl", "continue", "photos"}, []string{"which is succeeded", "allowed for jobs that are paused"}},
 		"pause of done":      {1, []string{"ctl", "pause", "photos"}, []string{"pending, running or paused"}},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -25,6 +24,7 @@ type jobDesk struct {
 	machine     *fsm.Machine
 	spool       transfer.Spool
 	concurrency int
+	away        func(ctx context.Context) []string // members that do not answer now
 }
 
 // Submission makes the command of a description, credentials sealed.
@@ -102,36 +102,6 @@ func (d *jobDesk) Description(job *fsm.Job) (any, error) {
 		return nil, err
 	}
 	return describeSpec(spec), nil
-}
-
-// errEnough ends the reading of records.
-var errEnough = errors.New("enough")
-
-// Errors reads failed keys, then the ranges that were given up.
-func (d *jobDesk) Errors(ctx context.Context, job *fsm.Job, from int64, limit int) (found []api.KeyError, more bool, err error) {
-	next := int64(0)
-	add := func(e api.KeyError) error {
-		switch next++; {
-		case next <= from:
-			return nil
-		case len(found) == limit:
-			more = true
-			return errEnough
-		}
-		found = append(found, e)
-		return nil
-	}
-	err = records(ctx, d.spool, job.Failed, func(r *transfer.Record) error {
-		return add(api.NewKeyError(r.ExactKey(), r.Class, r.Reason))
-	})
-	for i := 0; err == nil && i < len(job.LostRanges); i++ {
-		l := job.LostRanges[i]
-		err = add(api.NewKeyError(string(l.Task.From), l.Class, rangeReason(l)))
-	}
-	if err != nil && !errors.Is(err, errEnough) {
-		return nil, false, fmt.Errorf("read failed keys of job %s: %w", job.ID, err)
-	}
-	return found, more, nil
 }
 
 // AbortUploads aborts the uploads that the state records of a job.

@@ -178,8 +178,13 @@ func (m *manyMembers) Forward(r *http.Request) (*http.Response, error) {
 	if leader == "" {
 		return nil, api.ErrNoLeader
 	}
-	r.URL.Scheme, r.URL.Host, r.Host = "http", leader, leader
-	return m.member.PeerClient(leader).Do(r)
+	return m.ForwardTo(leader, r)
+}
+
+// ForwardTo passes a request on to a node.
+func (m *manyMembers) ForwardTo(node string, r *http.Request) (*http.Response, error) {
+	r.URL.Scheme, r.URL.Host, r.Host = "http", node, node
+	return m.member.PeerClient(node).Do(r)
 }
 
 // syncAnswer is the answer to a worker's call: a response, or why there is none.

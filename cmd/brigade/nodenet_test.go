@@ -142,7 +142,7 @@ func TestClusterOfThree(t *testing.T) {
 	leader.end <- codeDone
 	rest := slices.DeleteFunc(slices.Clone(c.nodes), func(n *nodeBench) bool { return n == leader })
 	rest[0].eventually("another node leads", func() bool { m := rest[0].machines(); return m.Leader != "" && !m.Stale })
-	rest[0].run(codeDone, "ctl", "add", rest[0].jobFile("again", "compare: always"))
+	rest[0].run(codeDone, "ctl", "add", rest[0].jobFile("again", "compare: always"), "--yes")
 	rest[1].reaches("again", fsm.Succeeded)
 	c.start(leader)
 	leader.eventually("the node is back", func() bool { return leader.status("again").State == fsm.Succeeded })

@@ -106,7 +106,9 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 	}
 	n.mover = transfer.NewNode(n.dir.NodeID, n.place.spool, n.logger, n.cfg.concurrency, n.cfg.memory)
 	n.pace.read = n.mover.Meter.BytesWritten.Load
-	n.desk = &jobDesk{app: n.app, sealer: sealer, machine: n.machine, spool: n.place.spool, concurrency: n.cfg.concurrency}
+	n.desk = &jobDesk{
+		app: n.app, sealer: sealer, machine: n.machine, spool: n.place.spool, concurrency: n.cfg.concurrency, away: n.awayNodes,
+	}
 	n.crew = newCrew(n)
 	n.work(context.WithoutCancel(ctx))
 	n.serve(listener, access)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/fsm"
 )
 
@@ -20,6 +22,7 @@ import (
 type report struct {
 	job      *fsm.Job
 	run      runStats
+	span     string // what run is of; "" means this run
 	failures failures
 	files    failureFiles
 	evidence *evidence
@@ -64,6 +67,10 @@ func (r *report) headline() string {
 	c, n := r.job.Counts, humanize.Comma
 	pass := fmt.Sprintf("pass %d", r.job.Pass)
 	switch {
+	case r.job.Pass == 0:
+		return "the first pass has not begun"
+	case r.job.State == fsm.Running || r.job.State == fsm.Pending:
+		return pass + " is running, " + count(c.Found(), "object is", "objects are") + " settled"
 	case r.job.State == fsm.Paused:
 		return pass + " is paused: " + printable(r.job.Reason)
 	case r.job.State == fsm.Canceled:
@@ -190,11 +197,11 @@ func (r *report) color(row outcomeRow) string {
 }
 
 func (r *report) rateLine() string {
-	c := r.job.Counts
+	c, span := r.job.Counts, cmp.Or(r.span, "this run")
 	if r.job.Type != "copy" {
-		return fmt.Sprintf("this run took %s: %s objects/s", roundTime(r.run.elapsed), humanize.CommafWithDigits(r.run.objectsPerSecond(), 1))
+		return fmt.Sprintf("%s took %s: %s objects/s", span, roundTime(r.run.elapsed), humanize.CommafWithDigits(r.run.objectsPerSecond(), 1))
 	}
-	text := fmt.Sprintf("%s moved, this run took %s: %s/s, %s objects/s", bytesOf(c.BytesMoved), roundTime(r.run.elapsed),
+	text := fmt.Sprintf("%s moved, %s took %s: %s/s, %s objects/s", bytesOf(c.BytesMoved), span, roundTime(r.run.elapsed),
 		bytesOf(int64(r.run.bytesPerSecond())), humanize.CommafWithDigits(r.run.objectsPerSecond(), 1))
 	if c.Recovered > 0 {
 		text += "; " + count(c.Recovered, "copied object was", "copied objects were") + " there from an interrupted run"
@@ -205,32 +212,32 @@ func (r *report) rateLine() string {
 // shown says which check showed what of the copied objects.
 func (r *report) shown(p *printer) {
 	e := r.evidence
-	if e == nil || e.copied == 0 {
+	if e == nil || e.Copied == 0 {
 		return
 	}
-	of := " of " + count(e.copied, "copied object", "copied objects")
+	of := " of " + count(e.Copied, "copied object", "copied objects")
 	p.line("")
 	p.line("shown:")
-	if e.sourceChecked > 0 {
-		p.line("  source-checked   %s%s: the bytes read match a checksum that the source reports", humanize.Comma(e.sourceChecked), of)
+	if e.SourceChecked > 0 {
+		p.line("  source-checked   %s%s: the bytes read match a checksum that the source reports", humanize.Comma(e.SourceChecked), of)
 	}
 	if r.hashedBefore {
-		p.line("  hashed           %s%s: hashed before the write, not read back", humanize.Comma(e.hashed), of)
+		p.line("  hashed           %s%s: hashed before the write, not read back", humanize.Comma(e.Hashed), of)
 	} else {
-		p.line("  sent = received  %s%s: the destination's checksum matches what was sent", humanize.Comma(e.sent), of)
+		p.line("  sent = received  %s%s: the destination's checksum matches what was sent", humanize.Comma(e.Sent), of)
 	}
-	p.line("  listed           %s%s: found in the destination's listing afterwards", humanize.Comma(e.listed), of)
+	p.line("  listed           %s%s: found in the destination's listing afterwards", humanize.Comma(e.Listed), of)
 }
 
 // leftOut says why objects were not copied by rule.
 func (r *report) leftOut(p *printer) {
-	if r.evidence == nil || len(r.evidence.filtered) == 0 {
+	if r.evidence == nil || len(r.evidence.Filtered) == 0 {
 		return
 	}
 	p.line("")
 	p.line("left out:")
 	for _, reason := range r.evidence.reasons() {
-		p.line("  %s  %s", humanize.Comma(r.evidence.filtered[reason]), printable(reason))
+		p.line("  %s  %s", humanize.Comma(r.evidence.Filtered[reason]), printable(reason))
 	}
 }
 
@@ -240,22 +247,22 @@ func (r *report) keys(p *printer) {
 		return
 	}
 	for _, g := range []struct {
-		group keyGroup
+		group api.KeyGroup
 		what  string
 	}{
-		{r.evidence.vanished, "vanished from the source before they could be read"},
-		{r.evidence.changed, "changed at the source during every attempt"},
-		{r.evidence.extra, "at the destination only"},
+		{r.evidence.Vanished, "vanished from the source before they could be read"},
+		{r.evidence.Changed, "changed at the source during every attempt"},
+		{r.evidence.Extra, "at the destination only"},
 	} {
-		if g.group.count == 0 {
+		if g.group.Count == 0 {
 			continue
 		}
 		p.line("")
-		p.line("%s %s:", humanize.Comma(g.group.count), g.what)
-		for _, key := range g.group.first {
-			p.line("  %s", printable(key))
+		p.line("%s %s:", humanize.Comma(g.group.Count), g.what)
+		for _, key := range g.group.First {
+			p.line("  %s", printable(key.Exact()))
 		}
-		more(p, g.group.count-int64(len(g.group.first)))
+		more(p, g.group.Count-int64(len(g.group.First)))
 	}
 }
 

@@ -168,7 +168,7 @@ func (l *listing) submit(t *testing.T, at *node) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	at.must(t, "ctl", "add", path)
+	at.must(t, "ctl", "add", path, "--yes") // with both sides, the destination is full
 }
 
 // wait waits for the end of the job.
