@@ -270,7 +270,9 @@ func TestFailuresAreBounded(t *testing.T) {
 
 func TestTokensByAPI(t *testing.T) {
 	authority := [32]byte{1, 2, 3}
-	b := newBench(t, func(c *Config) { c.Authority, c.Now = authority, func() time.Time { return time.Unix(0, 0) } })
+	b := newBench(t, func(c *Config) {
+		c.Authority, c.Now = func() [32]byte { return authority }, func() time.Time { return time.Unix(0, 0) }
+	})
 	made, err := b.client.AddToken(t.Context(), NewToken{Name: "ann", Role: fsm.Operator, ExpiresIn: 3600})
 	if err != nil {
 		t.Fatal(err)

@@ -72,7 +72,9 @@ type Config struct {
 	Control   Control
 	Forwarder Forwarder // nil: there are no other nodes
 	Logger    *slog.Logger
-	Authority [32]byte         // hash of the cluster's authority, for tokens; zero where the API is on loopback only
+	// Authority is the hash of the authority that signs for the nodes now, for tokens; zero where the API is on loopback only.
+	// nil: always zero.
+	Authority func() [32]byte
 	Now       func() time.Time // nil: the system's clock
 }
 
@@ -142,6 +144,14 @@ func (s *Server) now() time.Time {
 		return s.cfg.Now()
 	}
 	return time.Now()
+}
+
+// authority is the hash of the authority that tokens are to name.
+func (s *Server) authority() [32]byte {
+	if s.cfg.Authority == nil {
+		return [32]byte{}
+	}
+	return s.cfg.Authority()
 }
 
 // leads tells whether this node is the leader as far as it knows.
