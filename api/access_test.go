@@ -50,6 +50,7 @@ func wantedRoles() map[string]fsm.Role {
 		"PUT /v1/settings":   a,
 		"POST /v1/node/stop": a, "POST /v1/node/leave": a, "GET /v1/tokens": a, "POST /v1/tokens": a, "DELETE /v1/tokens/{name}": a,
 		"POST /v1/history": peers,
+		"GET /v1/key":      a, "POST /v1/key/switch": a, "POST /v1/key/back": a, "POST /v1/key/finish": a,
 	}
 }
 

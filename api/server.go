@@ -61,7 +61,7 @@ type Control interface {
 	Leave(ctx context.Context) error
 }
 
-// Config is what a server works with. Everything down to Logger but Forwarder is required.
+// Config is what a server works with. Everything down to Logger but Forwarder and Keys is required.
 type Config struct {
 	Node      string // this node's ID
 	Token     Token
@@ -71,6 +71,7 @@ type Config struct {
 	Members   Members
 	Control   Control
 	Forwarder Forwarder // nil: there are no other nodes
+	Keys      Keys      // nil: there is no cluster key
 	Logger    *slog.Logger
 	// Authority is the hash of the authority that signs for the nodes now, for tokens; zero where the API is on loopback only.
 	// nil: always zero.

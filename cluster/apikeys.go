@@ -33,6 +33,7 @@ type APIIdentity struct {
 	Authority   [32]byte        // SHA-256 of the authority's public key (SubjectPublicKeyInfo)
 	PEM         []byte          // the authorities' certificates, for clients other than ours
 	Renew       time.Time       // when to make another
+	Keys        []string        // IDs of the cluster keys that it was made of
 }
 
 // NewAPIIdentity makes a random key and has the authority of the first cluster key sign it for names and IP addresses. The
@@ -55,7 +56,7 @@ func newAPIIdentity(names []string, now time.Time, keys []Key) (*APIIdentity, er
 	if err != nil {
 		return nil, err
 	}
-	id := &APIIdentity{Authority: ca.hash(), Renew: now.Add(apiCertRenew), PEM: ca.pem()}
+	id := &APIIdentity{Authority: ca.hash(), Renew: now.Add(apiCertRenew), PEM: ca.pem(), Keys: []string{keys[0].ID()}}
 	if id.Certificate, err = ca.signAPI(names, now); err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func newAPIIdentity(names []string, now time.Time, keys []Key) (*APIIdentity, er
 		if err != nil {
 			return nil, err
 		}
-		vouchers = append(vouchers, other)
+		vouchers, id.Keys = append(vouchers, other), append(id.Keys, k.ID())
 		id.PEM = append(id.PEM, other.pem()...)
 	}
 	for _, k := range keys {
