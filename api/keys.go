@@ -39,16 +39,17 @@ const (
 
 // KeyStatus is what GET /v1/key answers, and what the steps answer after they were done.
 type KeyStatus struct {
-	Phase   string           `json:"phase"`
-	Current string           `json:"current"` // ID of the key in use
-	Other   string           `json:"other"`   // of the new one in phase offered, of the old one in phase switched
-	Nodes   []KeyNode        `json:"nodes"`
-	Sealed  []string         `json:"sealed"`         // jobs whose credentials are still to be sealed again, in phase switched
-	Waits   []string         `json:"waits"`          // what is in the way of the next step
-	Next    string           `json:"next,omitempty"` // what to do
-	Retired []fsm.RetiredKey `json:"-"`
+	Phase   string    `json:"phase"`
+	Current string    `json:"current"` // ID of the key in use
+	Other   string    `json:"other"`   // of the new one in phase offered, of the old one in phase switched
+	Nodes   []KeyNode `json:"nodes"`
+	Sealed  []string  `json:"sealed"`         // jobs whose credentials are still to be sealed again, in phase switched
+	Waits   []string  `json:"waits"`          // what is in the way of the next step
+	Next    string    `json:"next,omitempty"` // what to do
 	Freshness
 
+	began    string // the key that was used when the change under way began
+	changed  bool   // there was a change before
 	waitsFor []keyWait
 }
 
@@ -92,7 +93,7 @@ func (s *Server) keyStatus(ctx context.Context) (*KeyStatus, error) {
 // newKeyStatus judges what nodes say. Self is the node whose key is the one in use where the state names none.
 func newKeyStatus(keys fsm.Keys, nodes []KeyNode, sealed []string, self string) *KeyStatus {
 	d := &KeyStatus{
-		Phase: KeySettled, Current: keys.Current, Other: keys.Old, Nodes: nodes, Sealed: append([]string{}, sealed...), Retired: keys.Retired, Waits: []string{},
+		Phase: KeySettled, Current: keys.Current, Other: keys.Old, Nodes: nodes, Sealed: append([]string{}, sealed...), changed: len(keys.Retired) > 0, began: keys.Began, Waits: []string{},
 	}
 	for _, n := range nodes {
 		if d.Current == "" && n.ID == self {
@@ -103,7 +104,7 @@ func newKeyStatus(keys fsm.Keys, nodes []KeyNode, sealed []string, self string) 
 		d.Phase = KeySwitched
 		d.judgeSwitched()
 	} else {
-		d.judgeOffered()
+		d.judgeOffered(keys)
 	}
 	for _, w := range d.waitsFor {
 		d.Waits = append(d.Waits, w.text)
@@ -136,12 +137,15 @@ func (d *KeyStatus) present(n *KeyNode) bool {
 }
 
 // judgeOffered looks for a new key, the same one on all nodes.
-func (d *KeyStatus) judgeOffered() {
+func (d *KeyStatus) judgeOffered(keys fsm.Keys) {
 	offered := map[string][]string{}
 	for i := range d.Nodes {
 		n := &d.Nodes[i]
 		for _, key := range n.Accepts {
-			if key != d.Current {
+			switch {
+			case keys.IsRetired(key):
+				d.wait("", "%s has yet to hear that the old key %s is not accepted any more", n.name(), key)
+			case key != d.Current:
 				offered[key] = append(offered[key], n.name())
 			}
 		}
@@ -181,7 +185,7 @@ func (d *KeyStatus) judgeSwitched() {
 	for i := range d.Nodes {
 		n := &d.Nodes[i]
 		if d.present(n) && n.Uses != d.Current {
-			d.wait("", "%s does not use the new key yet: it needs both keys in its key file", n.name())
+			d.wait("", "%s does not use the key %s yet: it needs both keys in its key file", n.name(), d.Current)
 		}
 	}
 	if len(d.Sealed) > 0 {
@@ -249,17 +253,20 @@ func (s *Server) showKey(ctx context.Context, _ *call) (*reply, error) {
 // keyStep decides whether a step can be taken, and with which command; a command of nil means that it was taken before.
 type keyStep struct {
 	name string
+	verb string // in the history
 	plan func(d *KeyStatus, without []string) (fsm.Command, error)
 }
 
 func keySteps() []keyStep {
-	return []keyStep{{"switch", planKeySwitch}, {"back", planKeyBack}, {"finish", planKeyFinish}}
+	return []keyStep{{"switch", "key-use", planKeySwitch}, {"back", "key-back", planKeyBack}, {"finish", "key-end", planKeyFinish}}
 }
 
 func planKeySwitch(d *KeyStatus, without []string) (fsm.Command, error) {
 	switch {
-	case d.Phase == KeySwitched:
+	case d.Phase == KeySwitched && d.Current != d.began:
 		return nil, nil
+	case d.Phase == KeySwitched: // taken back, and now on again
+		return d.swap()
 	case d.Phase == KeySettled:
 		return nil, keyConflict("no node has a new key: run brigade keygen --add FILE on one node, with its key file, and copy FILE to the others")
 	}
@@ -273,9 +280,17 @@ func planKeyBack(d *KeyStatus, _ []string) (fsm.Command, error) {
 	if d.Phase != KeySwitched {
 		return nil, keyConflict("the key in use is the only one that was: there is nothing to go back to")
 	}
+	if d.Current == d.began {
+		return nil, nil
+	}
+	return d.swap()
+}
+
+// swap uses the other one of two keys again.
+func (d *KeyStatus) swap() (fsm.Command, error) {
 	for i := range d.Nodes {
 		if n := &d.Nodes[i]; n.Uses != "" && !slices.Contains(n.Accepts, d.Other) {
-			return nil, keyConflict("%s has not got the old key %s any more: put it back into its key file first", n.name(), d.Other)
+			return nil, keyConflict("%s has not got the key %s any more: put it back into its key file first", n.name(), d.Other)
 		}
 	}
 	return fsm.SwitchKey{From: d.Current, To: d.Other}, nil
@@ -284,7 +299,7 @@ func planKeyBack(d *KeyStatus, _ []string) (fsm.Command, error) {
 func planKeyFinish(d *KeyStatus, without []string) (fsm.Command, error) {
 	switch d.Phase {
 	case KeySettled:
-		if len(d.Retired) > 0 {
+		if d.changed {
 			return nil, nil
 		}
 		return nil, keyConflict("no change of the key is under way; to begin one: brigade keygen --add FILE on one node, then copy FILE to the others")
@@ -314,10 +329,10 @@ func (s *Server) stepKey(step keyStep) func(context.Context, *call) (*reply, err
 			return nil, err
 		}
 		if cmd != nil {
-			if err := s.propose(ctx, in, "key-"+step.name, d.Current+" "+d.Other, cmd); err != nil {
+			if err := s.propose(ctx, in, step.verb, d.Current+" "+d.Other, cmd); err != nil {
 				return nil, err
 			}
-			s.cfg.Logger.Info("cluster key: "+step.name, "current", d.Current, "other", d.Other, "without", wanted.Without, "by", in.caller)
+			s.cfg.Logger.Info("step of a change of the cluster key", "step", step.name, "current", d.Current, "other", d.Other, "without", wanted.Without, "by", in.caller)
 		}
 		return s.showKey(ctx, in)
 	}

@@ -21,6 +21,7 @@ const (
 type Keys struct {
 	Current string       `json:"current,omitempty"` // is used; "" until it is changed for the first time
 	Old     string       `json:"old,omitempty"`     // is still accepted; "" but while a change is under way
+	Began   string       `json:"began,omitempty"`   // was used when the change under way began
 	Since   int64        `json:"since,omitempty"`   // when Current came into use
 	Retired []RetiredKey `json:"retired,omitempty"` // the last ones, the oldest first
 }
@@ -130,6 +131,9 @@ func (s *State) switchKey(c SwitchKey) error {
 	case k.Current != "" && k.Current != c.From, k.Old != "" && k.Old != c.To:
 		return ErrKeyState
 	}
+	if k.Old == "" {
+		s.keys.Began = c.From
+	}
 	s.keys.Current, s.keys.Old, s.keys.Since = c.To, c.From, c.At
 	return nil
 }
@@ -145,7 +149,7 @@ func (s *State) retireKey(c RetireKey) error {
 	case len(s.SealedWith(c.Key)) > 0:
 		return ErrKeyInUse
 	}
-	s.keys.Old = ""
+	s.keys.Old, s.keys.Began = "", ""
 	retired := slices.Clone(s.keys.Retired)
 	if len(retired) >= MaxRetiredKeys {
 		retired = retired[len(retired)-MaxRetiredKeys+1:]

@@ -81,7 +81,8 @@ func (g *generator) keyCommand(s *State) Command {
 // checkKeys checks what must always hold of cluster keys.
 func checkKeys(s *State) error {
 	k := s.Keys()
-	if len(k.Retired) > MaxRetiredKeys || k.IsRetired(k.Current) || k.IsRetired(k.Old) || k.Old != "" && k.Old == k.Current {
+	if len(k.Retired) > MaxRetiredKeys || k.IsRetired(k.Current) || k.IsRetired(k.Old) || k.Old != "" && k.Old == k.Current ||
+		(k.Old == "") != (k.Began == "") || k.Old != "" && k.Began != k.Old && k.Began != k.Current {
 		return fmt.Errorf("keys %+v", k)
 	}
 	for _, j := range s.Jobs() {
@@ -152,6 +153,9 @@ func TestChangeOfKeysTakenBack(t *testing.T) {
 	b := newBench(t)
 	b.must(sealedJob("j", keyA), SwitchKey{From: keyA, To: keyB, At: 5}, reseal(&Job{ID: "j", Nonce: testNonce, Spec: sealedSpec(keyA)}, keyB))
 	b.must(SwitchKey{From: keyB, To: keyA, At: 6})
+	if d := cmp.Diff(Keys{Current: keyA, Old: keyB, Began: keyA, Since: 6}, b.m.state.Keys()); d != "" {
+		t.Error(d)
+	}
 	b.refuses(RetireKey{Key: keyB, At: 7}, ErrKeyInUse)
 	b.must(reseal(b.m.state.Job("j"), keyA), RetireKey{Key: keyB, At: 7})
 	if d := cmp.Diff(Keys{Current: keyA, Since: 6, Retired: []RetiredKey{{keyB, 7}}}, b.m.state.Keys()); d != "" {

@@ -116,7 +116,7 @@ const (
 func (a *app) awaitKey(ctx context.Context, c *api.Client, status *api.KeyStatus, without []string) (*api.KeyStatus, error) {
 	over := time.NewTimer(keySettles)
 	defer over.Stop()
-	for status.Phase == api.KeySwitched && len(status.Waits) > len(without) {
+	for status.Phase != api.KeyOffered && len(status.Waits) > len(without) {
 		select {
 		case <-time.After(keyLook):
 		case <-over.C:

@@ -193,7 +193,7 @@ func (k *nodeKeys) follow(index uint64, now fsm.Keys) error {
 }
 
 func sameKeys(a, b fsm.Keys) bool {
-	return a.Current == b.Current && a.Old == b.Old && a.Since == b.Since && slices.Equal(a.Retired, b.Retired)
+	return a.Current == b.Current && a.Old == b.Old && a.Began == b.Began && a.Since == b.Since && slices.Equal(a.Retired, b.Retired)
 }
 
 // tell logs what changed.
