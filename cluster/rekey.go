@@ -31,6 +31,7 @@ func (n *Node) SetKeys(keys []Key) error {
 		return nil
 	}
 	net.id.Store(id)
+	net.calls.dropAll() // so that few connections, if any, are left of the old key when that ends
 	net.dialer.expel()
 	net.mux.expel()
 	return nil
@@ -80,6 +81,8 @@ func (g *gossip) tryNextKey() error {
 
 // outdated asks the peer ports of members known whether it is for the key that nobody answers this node, and says so.
 func (n *network) outdated(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
 	for _, m := range n.table.all() {
 		if m.Self || m.Alive || m.Leaving || m.Peer == "" {
 			continue
