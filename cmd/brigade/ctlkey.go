@@ -64,7 +64,6 @@ before it starts again.`,
 		r.steps[step.name] = cmd.Flags().Bool(step.name, false, step.usage)
 	}
 	cmd.Flags().StringSliceVar(&r.without, "without", nil, "IDs of nodes that are down, not to wait for")
-	cmd.MarkFlagsMutuallyExclusive("switch", "back", "finish")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error { return a.rotateKey(ctx, cmd, c, r) })
 	}
@@ -72,20 +71,26 @@ before it starts again.`,
 }
 
 // step is the one that is asked for, "" for none.
-func (r *rotation) step() string {
+func (r *rotation) step() (step string, err error) {
 	for name, wanted := range r.steps {
-		if *wanted {
-			return name
+		switch {
+		case *wanted && step != "":
+			return "", misuse(errors.New("flags --switch, --back and --finish: one step at a time"))
+		case *wanted:
+			step = name
 		}
 	}
-	return ""
+	if step == "" && len(r.without) > 0 {
+		return "", misuse(errors.New("flag --without: it goes with --switch or --finish"))
+	}
+	return step, nil
 }
 
 // rotateKey takes a step, if one is asked for, and shows where the change stands then.
 func (a *app) rotateKey(ctx context.Context, cmd *cobra.Command, c *api.Client, r *rotation) error {
-	step := r.step()
-	if step == "" && len(r.without) > 0 {
-		return misuse(errors.New("flag --without: it goes with --switch or --finish"))
+	step, err := r.step()
+	if err != nil {
+		return err
 	}
 	status, err := c.Key(ctx)
 	if err == nil && step != "" {

@@ -35,6 +35,8 @@ there, and says when --remove may take the old one out again. Keys are named by 
 			said := ""
 			var err error
 			switch {
+			case add && show, remove != "" && (add || show):
+				return misuse(errors.New("flags --add, --remove and --show: one at a time"))
 			case add:
 				said, err = addKey(file)
 			case show:
@@ -61,7 +63,6 @@ there, and says when --remove may take the old one out again. Keys are named by 
 	cmd.Flags().BoolVar(&add, "add", false, "put a new key beside the one in FILE")
 	cmd.Flags().StringVar(&remove, "remove", "", "take the key with this ID out of FILE")
 	cmd.Flags().BoolVar(&show, "show", false, "show the IDs of the keys in FILE")
-	cmd.MarkFlagsMutuallyExclusive("add", "remove", "show")
 	return cmd
 }
 

@@ -115,18 +115,19 @@ func (k *nodeKeys) onlyRetired(known fsm.Keys) error {
 		strings.Join(idsOf(k.held), " "), k.file, time.Unix(0, last.At).UTC().Format(time.RFC3339), known.Current)
 }
 
-// validKeys puts keys in their order: the one in use first, those replaced left out.
+// validKeys puts keys in their order: the one in use first, then the one that still is accepted, those replaced left out.
 func validKeys(held []cluster.Key, known fsm.Keys) []cluster.Key {
 	valid := slices.DeleteFunc(slices.Clone(held), func(key cluster.Key) bool { return known.IsRetired(key.ID()) })
-	slices.SortStableFunc(valid, func(a, b cluster.Key) int {
-		switch known.Current {
-		case b.ID():
+	rank := func(key cluster.Key) int {
+		switch key.ID() {
+		case known.Current:
+			return 0
+		case known.Old:
 			return 1
-		case a.ID():
-			return -1
 		}
-		return 0
-	})
+		return 2
+	}
+	slices.SortStableFunc(valid, func(a, b cluster.Key) int { return rank(a) - rank(b) })
 	return valid
 }
 
