@@ -150,11 +150,8 @@ func (s *State) retireKey(c RetireKey) error {
 		return ErrKeyInUse
 	}
 	s.keys.Old, s.keys.Began = "", ""
-	retired := slices.Clone(s.keys.Retired)
-	if len(retired) >= MaxRetiredKeys {
-		retired = retired[len(retired)-MaxRetiredKeys+1:]
-	}
-	s.keys.Retired = append(retired, RetiredKey{c.Key, c.At})
+	retired := append(slices.Clone(s.keys.Retired), RetiredKey{c.Key, c.At}) // a snapshot may hold the slice
+	s.keys.Retired = retired[max(0, len(retired)-MaxRetiredKeys):]
 	return nil
 }
 
