@@ -52,6 +52,7 @@ func wantedRoles() map[string]fsm.Role {
 		"PUT /v1/settings":   a,
 		"POST /v1/node/stop": a, "POST /v1/node/leave": a, "GET /v1/tokens": a, "POST /v1/tokens": a, "DELETE /v1/tokens/{name}": a,
 		"POST /v1/history": peers,
+		"GET /v1/key":      a, "POST /v1/key/switch": a, "POST /v1/key/back": a, "POST /v1/key/finish": a,
 	}
 }
 
@@ -272,7 +273,9 @@ func TestFailuresAreBounded(t *testing.T) {
 
 func TestTokensByAPI(t *testing.T) {
 	authority := [32]byte{1, 2, 3}
-	b := newBench(t, func(c *Config) { c.Authority, c.Now = authority, func() time.Time { return time.Unix(0, 0) } })
+	b := newBench(t, func(c *Config) {
+		c.Authority, c.Now = func() [32]byte { return authority }, func() time.Time { return time.Unix(0, 0) }
+	})
 	made, err := b.client.AddToken(t.Context(), NewToken{Name: "ann", Role: fsm.Operator, ExpiresIn: 3600})
 	if err != nil {
 		t.Fatal(err)

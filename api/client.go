@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,8 @@ type Client struct {
 	base  string
 	token Token
 	http  *http.Client
+
+	signed atomic.Pointer[[authoritySize]byte] // what signed for the node that answered last
 }
 
 // NewClient returns a client for a node at host:port, or at a URL of scheme http or https. Without a scheme it calls by HTTP
@@ -36,17 +39,27 @@ func NewClient(addr string, token Token) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	c := &Client{base: u.String(), token: token}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // a token is for the node alone
 	if authority, ok := token.pin(); ok {
-		transport.TLSClientConfig = trusting(authority)
+		transport.TLSClientConfig = trusting(authority, func(by [authoritySize]byte) { c.signed.Store(&by) })
 	}
-	return &Client{
-		base: u.String(), token: token,
-		http: &http.Client{Transport: transport, Timeout: clientTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse // likewise
-		}},
-	}, nil
+	c.http = &http.Client{Transport: transport, Timeout: clientTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // likewise
+	}}
+	return c, nil
+}
+
+// Renewed returns the token with another authority, once a node answered that this one has signed for and the token's own
+// authority vouches for it: the cluster key is being replaced, and the token's authority will soon be worth nothing.
+func (c *Client) Renewed() (Token, bool) {
+	by := c.signed.Load()
+	if by == nil {
+		return Token{}, false
+	}
+	renewed := c.token.For(*by)
+	return renewed, renewed != c.token
 }
 
 // Close gives up idle connections.

@@ -52,6 +52,10 @@ func (s *Server) routes() []route {
 		{"DELETE /v1/tokens/{name}", leader, fsm.Admin, s.removeToken},
 		{"GET /v1/history", preferred, fsm.Operator, s.showHistory},
 		{"POST /v1/history", leader, peers, s.addEvent},
+		{"GET " + keysPath, preferred, fsm.Admin, s.showKey},
+	}
+	for _, step := range keySteps() {
+		routes = append(routes, route{"POST " + keysPath + "/" + step.name, leader, fsm.Admin, s.stepKey(step)})
 	}
 	for _, v := range verbs() {
 		routes = append(routes, route{"POST /v1/jobs/{id}/" + v.name, leader, fsm.Operator, s.verb(v)})

@@ -62,7 +62,7 @@ type Control interface {
 	Leave(ctx context.Context) error
 }
 
-// Config is what a server works with. Everything down to Logger but Forwarder is required.
+// Config is what a server works with. Everything down to Logger but Forwarder and Keys is required.
 type Config struct {
 	Node      string // this node's ID
 	Token     Token
@@ -72,8 +72,11 @@ type Config struct {
 	Members   Members
 	Control   Control
 	Forwarder Forwarder // nil: there are no other nodes
+	Keys      Keys      // nil: there is no cluster key
 	Logger    *slog.Logger
-	Authority [32]byte         // hash of the cluster's authority, for tokens; zero where the API is on loopback only
+	// Authority is the hash of the authority that signs for the nodes now, for tokens; zero where the API is on loopback only.
+	// nil: always zero.
+	Authority func() [32]byte
 	Now       func() time.Time // nil: the system's clock
 }
 
@@ -143,6 +146,14 @@ func (s *Server) now() time.Time {
 		return s.cfg.Now()
 	}
 	return time.Now()
+}
+
+// authority is the hash of the authority that tokens are to name.
+func (s *Server) authority() [32]byte {
+	if s.cfg.Authority == nil {
+		return [32]byte{}
+	}
+	return s.cfg.Authority()
 }
 
 // leads tells whether this node is the leader as far as it knows.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // ServerName is the name that the certificates of all API ports carry. Clients reach nodes by addresses and names of which
@@ -17,36 +18,58 @@ import (
 const ServerName = "brigade-api"
 
 // ErrOtherCluster means that what answers was not signed by the authority that the token names.
-var ErrOtherCluster = errors.New("it is not of the cluster that the token is for: its certificate has another authority")
+var ErrOtherCluster = errors.New("it is not of the cluster that the token is for: its certificate has another authority; if the cluster key was changed since, take a new token file")
 
-// ServerTLS is the TLS configuration of an API port.
-func ServerTLS(cert tls.Certificate) *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}}
+// ServerTLS is the TLS configuration of an API port, whose certificate may change while it is open.
+func ServerTLS(cert func() (*tls.Certificate, error)) *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS13,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert() },
+	}
 }
 
-// trusting is the TLS configuration of a client that knows an authority by its hash.
-func trusting(authority [authoritySize]byte) *tls.Config {
+// trusting is the TLS configuration of a client that knows an authority by its hash. The authority that signed for the node
+// goes to signed: that one, or one that it vouches for.
+func trusting(authority [authoritySize]byte, signed func([authoritySize]byte)) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, ServerName: ServerName,
 		InsecureSkipVerify: true, // for the address says nothing; what follows takes its place
-		VerifyConnection:   func(state tls.ConnectionState) error { return checkAuthority(state.PeerCertificates, authority) },
+		VerifyConnection: func(state tls.ConnectionState) error {
+			by, err := checkAuthority(state.PeerCertificates, authority)
+			if err == nil {
+				signed(by)
+			}
+			return err
+		},
 	}
 }
 
-// checkAuthority wants a certificate that the authority signed for ServerName. The authority comes along with it.
-func checkAuthority(chain []*x509.Certificate, authority [authoritySize]byte) error {
-	for _, ca := range chain {
-		if !ca.IsCA || sha256.Sum256(ca.RawSubjectPublicKeyInfo) != authority {
-			continue
+// checkAuthority wants a certificate for ServerName that the authority signed, or another one which it vouches for, as one
+// does whose cluster key is about to be replaced. It returns the hash of the authority that signed. All of them come along
+// with the certificate. Times are not checked: whoever has the key can sign another, and a wrong clock should lock nobody out.
+func checkAuthority(chain []*x509.Certificate, authority [authoritySize]byte) (by [authoritySize]byte, err error) {
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	known := false
+	for i, ca := range chain {
+		switch {
+		case i == 0 || !ca.IsCA:
+		case sha256.Sum256(ca.RawSubjectPublicKeyInfo) == authority:
+			roots.AddCert(ca)
+			known = true
+		default:
+			between.AddCert(ca)
 		}
-		pool := x509.NewCertPool()
-		pool.AddCert(ca)
-		if _, err := chain[0].Verify(x509.VerifyOptions{Roots: pool, DNSName: ServerName}); err != nil {
-			return fmt.Errorf("%w: %w", ErrOtherCluster, err)
-		}
-		return nil
 	}
-	return ErrOtherCluster
+	if !known {
+		return by, ErrOtherCluster
+	}
+	verified, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, DNSName: ServerName, CurrentTime: chain[0].NotBefore.Add(time.Second),
+	})
+	if err != nil {
+		return by, fmt.Errorf("%w: %w", ErrOtherCluster, err)
+	}
+	return sha256.Sum256(verified[0][1].RawSubjectPublicKeyInfo), nil
 }
 
 // endpoint reads the address of a node: host:port, or a URL of scheme http or https. Without a scheme it is HTTP on loopback

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bucketbrigade/brigade/cluster"
 )
@@ -21,7 +22,7 @@ func testAuthority(t *testing.T, name string) *cluster.APIIdentity {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := key.APIIdentity(name)
+	id, err := cluster.NewAPIIdentity([]string{name}, time.Now(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,7 @@ func testAuthority(t *testing.T, name string) *cluster.APIIdentity {
 // overTLS serves a bench with a certificate.
 func (b *bench) overTLS(cert tls.Certificate) *httptest.Server {
 	s := httptest.NewUnstartedServer(b.server.Handler())
-	s.TLS, s.Config.ErrorLog = ServerTLS(cert), slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	s.TLS, s.Config.ErrorLog = ServerTLS(func() (*tls.Certificate, error) { return &cert, nil }), slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.StartTLS()
 	b.t.Cleanup(s.Close)
 	return s
@@ -46,11 +47,11 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := key.APIIdentity(ServerName)
+	api, err := cluster.NewAPIIdentity([]string{ServerName}, time.Now(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := key.APIIdentity("a node's name")
+	node, err := cluster.NewAPIIdentity([]string{"a node's name"}, time.Now(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +82,90 @@ func TestTLS(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// TestTokenOutlivesAChangeOfKeys follows a token through a change of the cluster key, and another one that is used again
+// only when it is over.
+func TestTokenOutlivesAChangeOfKeys(t *testing.T) {
+	dir := t.TempDir()
+	before, err := cluster.NewKeyFile(filepath.Join(dir, "before"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := cluster.NewKeyFile(filepath.Join(dir, "after"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity := func(keys ...cluster.Key) *cluster.APIIdentity {
+		id, err := cluster.NewAPIIdentity([]string{ServerName}, time.Now(), keys...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	b := newBench(t)
+	token := b.token.For(identity(before).Authority)
+	late := token
+	for _, step := range []struct {
+		name    string
+		keys    []cluster.Key
+		renewed bool
+	}{
+		{"one key", []cluster.Key{before}, false},
+		{"two keys", []cluster.Key{before, after}, false},
+		{"switched", []cluster.Key{after, before}, true},
+		{"switched, renewed", []cluster.Key{after, before}, false},
+		{"taken back", []cluster.Key{before, after}, true},
+		{"switched again", []cluster.Key{after, before}, true},
+		{"over", []cluster.Key{after}, false},
+	} {
+		id := identity(step.keys...)
+		c, err := NewClient(b.overTLS(id.Certificate).URL, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, ok := c.Renewed(); ok {
+			t.Errorf("%s: renewed before anybody answered", step.name)
+		}
+		if _, err := c.Self(t.Context()); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		renewed, ok := c.Renewed()
+		if ok != step.renewed || ok && renewed != token.For(id.Authority) {
+			t.Errorf("%s: renewed %v", step.name, ok)
+		}
+		if ok {
+			token = renewed
+		}
+	}
+	c, err := NewClient(b.overTLS(identity(after).Certificate).URL, late)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Self(t.Context()); !errors.Is(err, ErrOtherCluster) || !strings.Contains(err.Error(), "take a new token file") {
+		t.Errorf("the old authority after the change: %v", err)
+	}
+}
+
+// TestVouchersAreNotTakenOnTheirWord shows an authority that names the known one as its voucher, and is not vouched for.
+func TestVouchersAreNotTakenOnTheirWord(t *testing.T) {
+	ours, other := testAuthority(t, ServerName), testAuthority(t, ServerName)
+	b := newBench(t)
+	cert := other.Certificate
+	cert.Certificate = append(append([][]byte{}, cert.Certificate...), ours.Certificate.Certificate[1:]...)
+	c, err := NewClient(b.overTLS(cert).URL, b.token.For(ours.Authority))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Self(t.Context()); !errors.Is(err, ErrOtherCluster) {
+		t.Errorf("%v", err)
+	}
+	if _, ok := c.Renewed(); ok {
+		t.Error("the token names the stranger now")
 	}
 }
 

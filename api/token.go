@@ -131,6 +131,19 @@ func WriteToken(path string, t Token) error {
 	return nil
 }
 
+// RenewToken gives a token file another authority. It is written in place, so that owner and mode stay, and it may be a link.
+func RenewToken(path string, t Token) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	line := []byte(t.line() + "\n")
+	if _, err = f.WriteAt(line, 0); err == nil { // as long as what it held
+		err = f.Truncate(int64(len(line)))
+	}
+	return errors.Join(err, f.Close())
+}
+
 // LocalTokenFile is where the token of a data directory stands.
 func LocalTokenFile(dir string) string { return filepath.Join(dir, tokenFile) }
 

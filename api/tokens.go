@@ -95,7 +95,7 @@ func (s *Server) addToken(ctx context.Context, in *call) (*reply, error) {
 	if made == nil {
 		return nil, problemf(http.StatusConflict, CodeNoToken, "no such token", "the token %q was removed at once", wanted.Name)
 	}
-	return &reply{status: http.StatusCreated, document: &MadeToken{s.tokenInfo(made), token.For(s.cfg.Authority).line()}}, nil
+	return &reply{status: http.StatusCreated, document: &MadeToken{s.tokenInfo(made), token.For(s.authority()).line()}}, nil
 }
 
 func checkNewToken(t *NewToken) error {

@@ -127,6 +127,17 @@ func (c *calls) drop(nodeID string) {
 	}
 }
 
+// dropAll has the next call to each node make a connection of its own; calls under way go on over theirs.
+func (c *calls) dropAll() {
+	c.mu.Lock()
+	clients := c.clients
+	c.clients = map[string]*http.Client{}
+	c.mu.Unlock()
+	for _, client := range clients {
+		client.CloseIdleConnections()
+	}
+}
+
 // freshRetry repeats a call that may be repeated once over a new connection: after the restart of a node every
 // connection kept to it is dead, and trying one after the other would use all retries up.
 type freshRetry struct{ *http.Transport }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,13 +24,13 @@ type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // dialer connects to nodes by their IDs. Addresses are asked for at each dial: a node may come back with another.
 type dialer struct {
-	id      *identity
+	id      *identities
 	dial    Dialer
 	address func(nodeID string) (string, bool)
 
 	mu     sync.Mutex
 	closed bool
-	conns  map[net.Conn]struct{}
+	conns  map[net.Conn]string // and the ID of the key that the other side showed, "" before it has
 }
 
 // close ends all connections, so that nobody waits for a peer that is silent.
@@ -48,8 +49,30 @@ func (d *dialer) track(c net.Conn) error {
 	if d.closed {
 		return net.ErrClosed
 	}
-	d.conns[c] = struct{}{}
+	d.conns[c] = ""
 	return nil
+}
+
+// admit notes which key the other side showed. Meanwhile that may have been left out.
+func (d *dialer) admit(c net.Conn, key string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !slices.Contains(d.id.Load().keys, key) {
+		return fmt.Errorf("%w any more: it has the key %s", ErrNoKey, key)
+	}
+	d.conns[c] = key
+	return nil
+}
+
+// expel ends the connections whose other side showed a key that is not valid any more.
+func (d *dialer) expel() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for c, key := range d.conns {
+		if key != "" && !slices.Contains(d.id.Load().keys, key) {
+			c.Close() // whoever uses it forgets it
+		}
+	}
 }
 
 func (d *dialer) forget(c net.Conn) {
@@ -79,9 +102,16 @@ func (d *dialer) connect(ctx context.Context, nodeID string, kind byte) (_ net.C
 	if err := d.track(conn); err != nil {
 		return nil, fmt.Errorf("call node %s: %w", nodeID, err)
 	}
-	secure := tls.Client(conn, d.id.client(nodeID))
+	secure := tls.Client(conn, d.id.Load().client(nodeID))
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("call node %s: peer %s %w", nodeID, address, explain(err))
+	}
+	_, key, err := peerOf(secure.ConnectionState())
+	if err == nil {
+		err = d.admit(conn, key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("call node %s: peer %s %w", nodeID, address, err)
 	}
 	until, _ := ctx.Deadline()
 	if err := conn.SetWriteDeadline(until); err != nil {

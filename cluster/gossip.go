@@ -34,6 +34,7 @@ type gossip struct {
 
 	mu    sync.Mutex
 	list  *memberlist.Memberlist // nil once stopped
+	ring  *memberlist.Keyring    // of list
 	start uint64                 // of the memberlist, in its name
 	at    string                 // IP that is advertised
 	port  int
@@ -108,6 +109,7 @@ func (g *gossip) create(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start gossip: %w", errors.Join(err, transport.Shutdown()))
 	}
+	g.ring = keyring
 	g.list, g.start, g.at, g.port = list, start, at, conf.BindPort
 	return nil
 }

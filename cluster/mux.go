@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -28,7 +29,7 @@ const (
 // mux is the peer port: mutual TLS, then raft or calls.
 type mux struct {
 	listener net.Listener
-	tls      *tls.Config
+	id       *identities
 	log      *slog.Logger
 	raft     *lane
 	calls    *lane
@@ -39,7 +40,7 @@ type mux struct {
 
 	mu     sync.Mutex
 	closed bool
-	conns  map[net.Conn]struct{}
+	conns  map[net.Conn]string // and the ID of the key that the other side showed, "" before it has
 	warned map[string]time.Time
 }
 
@@ -87,11 +88,11 @@ func (nodeAddr) Network() string { return "node" }
 func (a nodeAddr) String() string { return string(a) }
 
 // newMux serves the peer port until close.
-func newMux(l net.Listener, id *identity, nodeID string, log *slog.Logger) *mux {
+func newMux(l net.Listener, id *identities, nodeID string, log *slog.Logger) *mux {
 	m := &mux{
-		listener: l, tls: id.server(), log: log,
+		listener: l, id: id, log: log,
 		raft: newLane(nodeAddr(nodeID)), calls: newLane(l.Addr()),
-		done: make(chan struct{}), conns: map[net.Conn]struct{}{}, warned: map[string]time.Time{},
+		done: make(chan struct{}), conns: map[net.Conn]string{}, warned: map[string]time.Time{},
 	}
 	m.serving.Go(m.serve)
 	return m
@@ -130,8 +131,30 @@ func (m *mux) track(c net.Conn) bool {
 	if m.closed || len(m.conns) >= maxPeerConns {
 		return false
 	}
-	m.conns[c] = struct{}{}
+	m.conns[c] = ""
 	return true
+}
+
+// admit notes which key the other side showed. Meanwhile that may have been left out.
+func (m *mux) admit(c net.Conn, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Contains(m.id.Load().keys, key) {
+		return fmt.Errorf("%w any more: it has the key %s", ErrNoKey, key)
+	}
+	m.conns[c] = key
+	return nil
+}
+
+// expel ends the connections whose other side showed a key that is not valid any more.
+func (m *mux) expel() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for c, key := range m.conns {
+		if key != "" && !slices.Contains(m.id.Load().keys, key) {
+			c.Close() // whoever uses it forgets it
+		}
+	}
 }
 
 func (m *mux) forget(c net.Conn) {
@@ -159,15 +182,18 @@ func (m *mux) greet(conn net.Conn) {
 func (m *mux) hello(conn net.Conn) (*peerConn, *lane, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), helloTimeout)
 	defer cancel()
-	secure := tls.Server(conn, m.tls)
+	secure := tls.Server(conn, m.id.Load().server())
 	if err := conn.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
 		return nil, nil, fmt.Errorf("set deadline: %w", err)
 	}
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, nil, explain(err)
 	}
-	peer, err := peerOf(secure.ConnectionState())
+	peer, key, err := peerOf(secure.ConnectionState())
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := m.admit(conn, key); err != nil {
 		return nil, nil, err
 	}
 	var kind [1]byte

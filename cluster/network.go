@@ -24,7 +24,7 @@ const (
 
 // Network makes a node a member of a cluster of several. Keys, Dir, ClusterID and Found are required.
 type Network struct {
-	// Keys are the cluster keys that are valid: the first is used, all are accepted.
+	// Keys are the cluster keys that are valid at first: the first is used, all are accepted. SetKeys changes them.
 	Keys  []Key
 	Dir   string // folder of the files about the cluster: the data directory
 	Label string // of the gossip, keeps clusters that share a network apart; "" means "brigade"
@@ -106,6 +106,7 @@ type network struct {
 	dialer *dialer
 	calls  *calls
 	gossip *gossip
+	id     *identities
 
 	address func(context.Context) (string, error) // IP that others reach this node at
 
@@ -166,11 +167,11 @@ func openNetwork(c Network, nodeID string, log *slog.Logger) (*network, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	id, err := newIdentity(c.Keys, nodeID)
+	id, err := newIdentities(c.Keys, nodeID)
 	if err != nil {
 		return nil, err
 	}
-	n := &network{conf: c, nodeID: nodeID, log: log, table: newTable()}
+	n := &network{conf: c, nodeID: nodeID, log: log, table: newTable(), id: id}
 	n.address = func(ctx context.Context) (string, error) { return advertised(ctx, c.Bind, c.Advertise) }
 	if c.address != nil {
 		n.address = c.address
@@ -186,7 +187,7 @@ func openNetwork(c Network, nodeID string, log *slog.Logger) (*network, error) {
 	if err != nil {
 		return nil, &PortError{Port: "peer", Number: c.PeerPort, Err: err}
 	}
-	n.dialer = &dialer{id: id, dial: c.Dial, address: n.peerAddress, conns: map[net.Conn]struct{}{}}
+	n.dialer = &dialer{id: id, dial: c.Dial, address: n.peerAddress, conns: map[net.Conn]string{}}
 	n.mux = newMux(l, id, nodeID, log)
 	n.calls = newCalls(n.mux.calls, n.dialer)
 	return n, nil

@@ -31,13 +31,13 @@ func makeKey(t testing.TB) Key {
 type port struct {
 	mux   *mux
 	calls *calls
-	id    *identity
+	id    *identities
 	log   *logBuffer
 }
 
 func openPort(t *testing.T, nodeID string, keys ...Key) *port {
 	t.Helper()
-	id, err := newIdentity(keys, nodeID)
+	id, err := newIdentities(keys, nodeID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,11 +61,11 @@ func openPort(t *testing.T, nodeID string, keys ...Key) *port {
 // to returns calls of a node that takes every node for the one at this port.
 func (p *port) to(t *testing.T, from string, keys ...Key) *calls {
 	t.Helper()
-	id, err := newIdentity(keys, from)
+	id, err := newIdentities(keys, from)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &dialer{id: id, dial: new(net.Dialer).DialContext, conns: map[net.Conn]struct{}{}}
+	d := &dialer{id: id, dial: new(net.Dialer).DialContext, conns: map[net.Conn]string{}}
 	d.address = func(string) (string, bool) { return p.mux.listener.Addr().String(), true }
 	t.Cleanup(d.close)
 	return &calls{dialer: d, clients: map[string]*http.Client{}}

@@ -6,12 +6,12 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
+	"slices"
+	"sync/atomic"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -48,41 +48,6 @@ func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 // MarshalText keeps the key out of encodings.
 func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// NewKeyFile makes a random key and stores it in a new file of mode 0600, one line of base64. An existing file is left
-// alone and the error wraps fs.ErrExist.
-func NewKeyFile(path string) (Key, error) {
-	if _, err := os.Lstat(path); err == nil {
-		return Key{}, fmt.Errorf("make key file %s: %w", path, fs.ErrExist)
-	}
-	var k Key
-	rand.Read(k.secret[:]) // never fails, says its documentation
-	line := base64.StdEncoding.EncodeToString(k.secret[:]) + "\n"
-	if err := writeFile(path, []byte(line)); err != nil {
-		return Key{}, fmt.Errorf("make key file: %w", err)
-	}
-	return k, nil
-}
-
-// ReadKeyFile reads a key. On Unix a file that group or others may read is refused with ErrKeyExposed.
-func ReadKeyFile(path string) (Key, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return Key{}, fmt.Errorf("read key file: %w", err)
-	}
-	if err := checkPrivate(path, info); err != nil {
-		return Key{}, fmt.Errorf("read key file: %w", err)
-	}
-	text, err := readSmall(path)
-	if err != nil {
-		return Key{}, fmt.Errorf("read key file: %w", err)
-	}
-	raw, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(text)))
-	if err != nil || len(raw) != keySize {
-		return Key{}, fmt.Errorf("read key file %s: %w: want %d bytes in base64", path, ErrKeyFormat, keySize) // the content stays out
-	}
-	return Key{[keySize]byte(raw)}, nil
-}
-
 // derive returns n bytes that depend on the key and the purpose.
 func (k Key) derive(purpose string, n int) ([]byte, error) {
 	b, err := hkdf.Key(sha256.New, k.secret[:], nil, "brigade "+purpose, n)
@@ -92,51 +57,80 @@ func (k Key) derive(purpose string, n int) ([]byte, error) {
 	return b, nil
 }
 
-// Sealer seals the secrets that go through raft.
-type Sealer struct {
+// ID names the key, in 16 hex digits. It gives nothing away.
+func (k Key) ID() string {
+	id, err := k.derive("seal id", keyIDSize)
+	if err != nil {
+		panic(err) // fails for lengths that HKDF does not give only
+	}
+	return hex.EncodeToString(id)
+}
+
+// Sealer seals the secrets that go through raft. It may be used while its keys change.
+type Sealer struct{ keys atomic.Pointer[[]sealKey] }
+
+// sealKey is what seals and opens for one cluster key.
+type sealKey struct {
 	id   []byte
 	aead cipher.AEAD
 }
 
-// Sealer derives the sealing key.
-func (k Key) Sealer() (*Sealer, error) {
-	secret, err := k.derive("seal", chacha20poly1305.KeySize)
-	if err != nil {
-		return nil, err
+// NewSealer returns a sealer that seals with the first key and opens with each.
+func NewSealer(keys ...Key) (*Sealer, error) {
+	s := &Sealer{}
+	return s, s.SetKeys(keys)
+}
+
+// Sealer returns a sealer of this key alone.
+func (k Key) Sealer() (*Sealer, error) { return NewSealer(k) }
+
+// SetKeys changes the keys: the first seals, each opens.
+func (s *Sealer) SetKeys(keys []Key) error {
+	if len(keys) == 0 {
+		return errors.New("make sealer: no cluster key")
 	}
-	id, err := k.derive("seal id", keyIDSize)
-	if err != nil {
-		return nil, err
+	all := make([]sealKey, len(keys))
+	for i, k := range keys {
+		secret, err := k.derive("seal", chacha20poly1305.KeySize)
+		if err != nil {
+			return err
+		}
+		if all[i].id, err = hex.DecodeString(k.ID()); err != nil {
+			return fmt.Errorf("make sealer: %w", err)
+		}
+		if all[i].aead, err = chacha20poly1305.NewX(secret); err != nil {
+			return fmt.Errorf("make sealer: %w", err)
+		}
 	}
-	aead, err := chacha20poly1305.NewX(secret)
-	if err != nil {
-		return nil, fmt.Errorf("make sealer: %w", err)
-	}
-	return &Sealer{id, aead}, nil
+	s.keys.Store(&all)
+	return nil
 }
 
 // Seal encrypts a value and binds it to aad, which is not secret: Open wants the same.
 func (s *Sealer) Seal(plaintext, aad []byte) []byte {
-	sealed := append([]byte{sealVersion}, s.id...)
-	nonce := make([]byte, s.aead.NonceSize(), s.aead.NonceSize()+len(plaintext)+s.aead.Overhead())
+	k := (*s.keys.Load())[0]
+	sealed := append([]byte{sealVersion}, k.id...)
+	nonce := make([]byte, k.aead.NonceSize(), k.aead.NonceSize()+len(plaintext)+k.aead.Overhead())
 	rand.Read(nonce)
-	return append(sealed, s.aead.Seal(nonce, nonce, plaintext, bind(sealed, aad))...)
+	return append(sealed, k.aead.Seal(nonce, nonce, plaintext, bind(sealed, aad))...)
 }
 
 // Open returns the value. Errors wrap ErrOtherKey, or ErrSeal where value or aad are not as sealed.
 func (s *Sealer) Open(sealed, aad []byte) ([]byte, error) {
-	if len(sealed) < sealHeader+s.aead.NonceSize()+s.aead.Overhead() {
+	if len(sealed) < sealHeader+chacha20poly1305.NonceSizeX+chacha20poly1305.Overhead {
 		return nil, fmt.Errorf("open sealed value: %w: %d bytes", ErrSeal, len(sealed))
 	}
 	if sealed[0] != sealVersion {
 		return nil, fmt.Errorf("open sealed value: %w: version %d, this binary reads %d", ErrSeal, sealed[0], sealVersion)
 	}
 	header, rest := sealed[:sealHeader], sealed[sealHeader:]
-	if !bytes.Equal(header[1:], s.id) {
-		return nil, fmt.Errorf("open sealed value: %w", ErrOtherKey)
+	keys := *s.keys.Load()
+	at := slices.IndexFunc(keys, func(k sealKey) bool { return bytes.Equal(header[1:], k.id) })
+	if at < 0 {
+		return nil, fmt.Errorf("open sealed value: %w: %x", ErrOtherKey, header[1:])
 	}
-	nonce, ciphertext := rest[:s.aead.NonceSize()], rest[s.aead.NonceSize():]
-	plaintext, err := s.aead.Open(nil, nonce, ciphertext, bind(header, aad))
+	nonce, ciphertext := rest[:chacha20poly1305.NonceSizeX], rest[chacha20poly1305.NonceSizeX:]
+	plaintext, err := keys[at].aead.Open(nil, nonce, ciphertext, bind(header, aad))
 	if err != nil {
 		return nil, fmt.Errorf("open sealed value: %w", ErrSeal)
 	}

@@ -196,7 +196,14 @@ func (n *network) rejoin(ctx context.Context) {
 			if failed%tellEvery == 0 && ctx.Err() == nil {
 				n.log.Warn("no other node answers yet, trying on", "attempts", failed+1, "error", err)
 			}
-			failed++
+			if failed++; ctx.Err() == nil {
+				if err := n.gossip.tryNextKey(); err != nil {
+					n.log.Warn("cannot try the next key", "error", err)
+				}
+				if failed%tellEvery == 1 {
+					n.outdated(ctx)
+				}
+			}
 		}
 		pause := n.conf.Timing.Rejoin
 		if len(n.table.alive()) == 0 {

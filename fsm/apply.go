@@ -39,6 +39,12 @@ func (s *State) apply(c Command) error {
 		return s.putToken(c)
 	case RemoveToken:
 		return s.removeToken(c)
+	case SwitchKey:
+		return s.switchKey(c)
+	case ResealJob:
+		return s.resealJob(c)
+	case RetireKey:
+		return s.retireKey(c)
 	case Recorded:
 		return s.recorded(c)
 	case FoldSegments:

@@ -25,6 +25,9 @@ func (s *State) submitJob(c SubmitJob) error {
 		}
 		return ErrJobExists
 	}
+	if err := s.checkSeals(spec.Bytes()); err != nil {
+		return err
+	}
 	s.jobs[c.ID] = &Job{
 		ID: c.ID, Nonce: c.Nonce, Spec: spec.Bytes(), Limits: c.Limits, Type: c.Kind, Priority: c.Priority,
 		State: Pending, Submitted: c.At,

@@ -35,6 +35,9 @@ const (
 	TypePutToken     Type = 28
 	TypeRemoveToken  Type = 29
 	TypeRecorded     Type = 30
+	TypeSwitchKey    Type = 34
+	TypeResealJob    Type = 35
+	TypeRetireKey    Type = 36
 )
 
 // Command is one change of the state. On the log it is a byte of format (FormatVersion), a byte of Type and JSON.

@@ -37,6 +37,9 @@ func (ShareParts) Type() Type   { return TypeShareParts }
 func (PutToken) Type() Type     { return TypePutToken }
 func (RemoveToken) Type() Type  { return TypeRemoveToken }
 func (Recorded) Type() Type     { return TypeRecorded }
+func (SwitchKey) Type() Type    { return TypeSwitchKey }
+func (ResealJob) Type() Type    { return TypeResealJob }
+func (RetireKey) Type() Type    { return TypeRetireKey }
 
 // Encode returns a command as it stands in the log: a byte of format, a byte of type and JSON. It refuses with
 // ErrTooLarge what exceeds MaxEntry, and an AdvanceTask beyond MaxAdvance (MaxScanAdvance with cuts).
@@ -194,6 +197,12 @@ func decodeOne(t Type, body []byte) (Command, error) {
 		return decodeAs[PutToken](body)
 	case TypeRemoveToken:
 		return decodeAs[RemoveToken](body)
+	case TypeSwitchKey:
+		return decodeAs[SwitchKey](body)
+	case TypeResealJob:
+		return decodeAs[ResealJob](body)
+	case TypeRetireKey:
+		return decodeAs[RetireKey](body)
 	default:
 		return nil, fmt.Errorf("decode command: %w: type %d", ErrUnknownFormat, t)
 	}

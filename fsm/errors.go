@@ -19,6 +19,11 @@ var (
 	ErrNoToken       = errors.New("no such token")
 	ErrTokenExists   = errors.New("a token with this name exists")
 	ErrTooManyTokens = errors.New("too many tokens")
+
+	ErrKeyState    = errors.New("the cluster key is not the one meant")
+	ErrKeyRetired  = errors.New("the cluster key was replaced")
+	ErrKeyInUse    = errors.New("values are sealed with the cluster key")
+	ErrSealChanged = errors.New("the sealed value was changed meanwhile")
 )
 
 // What encoding and decoding refuse.

@@ -39,10 +39,10 @@ func (g *generator) next(s *State) Command {
 func (g *generator) one(s *State) Command {
 	if len(s.Jobs()) < 3 {
 		return SubmitJob{ID: fmt.Sprintf("job%d", g.r.IntN(4)), Nonce: g.nonce(), Kind: pick(g, []string{"copy", "verify", "list"}),
-			Spec: []byte(`{"version": 1}`), Limits: JobLimits{MaxFailures: int64(g.r.IntN(200)), Bandwidth: g.timetable()}, At: g.stamp}
+			Spec: sealedSpec(fmt.Sprintf("%016x", g.r.IntN(4))), Limits: JobLimits{MaxFailures: int64(g.r.IntN(200)), Bandwidth: g.timetable()}, At: g.stamp}
 	}
 	if g.chance(5) {
-		return g.clusterCommand()
+		return g.clusterCommand(s)
 	}
 	if g.chance(2) {
 		return g.fixPlaces(pick(g, s.Jobs()))
@@ -56,9 +56,12 @@ func (g *generator) one(s *State) Command {
 	return g.taskCommand(s)
 }
 
-func (g *generator) clusterCommand() Command {
-	if g.chance(50) {
+func (g *generator) clusterCommand(s *State) Command {
+	if g.chance(40) {
 		return g.accessCommand()
+	}
+	if g.chance(30) {
+		return g.keyCommand(s)
 	}
 	name := pick(g, []string{"a", "b.c", "d-e", "not valid"})
 	switch g.r.IntN(8) {

@@ -58,6 +58,9 @@ func (s *State) setJobLimits(c SetJobLimits) error {
 	if err := c.Limits.check(); err != nil {
 		return err
 	}
+	if err := s.checkSeals(c.Spec); err != nil {
+		return err
+	}
 	var spec bytes.Buffer
 	if err := json.Compact(&spec, c.Spec); err != nil {
 		return invalid("spec is not JSON")

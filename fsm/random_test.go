@@ -110,7 +110,7 @@ func TestInvariants(t *testing.T) {
 				} else {
 					refused++
 				}
-				if err := errors.Join(book.check(b.m.state), checkJobs(b.m.state), checkCutSums(b.m.state), checkTiles(b.m.state), checkShares(b.m.state), checkIndexes(b.m.state), checkCluster(b.m.state), checkAccess(b.m.state)); err != nil {
+				if err := errors.Join(book.check(b.m.state), checkJobs(b.m.state), checkCutSums(b.m.state), checkTiles(b.m.state), checkShares(b.m.state), checkIndexes(b.m.state), checkCluster(b.m.state), checkAccess(b.m.state), checkKeys(b.m.state)); err != nil {
 					t.Fatalf("step %d, after %#v: %v", step, c, err)
 				}
 			}
@@ -128,6 +128,11 @@ func TestInvariants(t *testing.T) {
 		t.Errorf("the random commands have %d accepted ones that share parts", accepted[TypeShareParts])
 	}
 	for n := TypePutToken; n <= TypeRecorded; n++ {
+		if accepted[n] < 5 {
+			t.Errorf("the random commands have %d accepted ones of type %d", accepted[n], n)
+		}
+	}
+	for n := TypeSwitchKey; n <= TypeRetireKey; n++ {
 		if accepted[n] < 5 {
 			t.Errorf("the random commands have %d accepted ones of type %d", accepted[n], n)
 		}

@@ -22,6 +22,7 @@ type snapshotHeader struct {
 	ClusterID string            `json:"cluster_id,omitempty"`
 	Settings  map[string]string `json:"settings,omitempty"`
 	Draining  map[string]bool   `json:"draining,omitempty"`
+	Keys      Keys              `json:"keys,omitzero"`
 
 	Tokens    map[string]*Token `json:"tokens,omitempty"`
 	History   []Event           `json:"history,omitempty"`
@@ -45,7 +46,7 @@ type snapshot struct {
 func (s *State) snapshot() *snapshot {
 	n := &snapshot{
 		header: snapshotHeader{
-			Index: s.index, LastTask: s.lastTask, ClusterID: s.clusterID, Settings: s.settings, Draining: s.draining,
+			Index: s.index, LastTask: s.lastTask, ClusterID: s.clusterID, Settings: s.settings, Draining: s.draining, Keys: s.keys,
 			Tokens: s.tokens, History: s.history, LastEvent: s.lastEvent,
 		},
 		jobs: make([]*Job, 0, len(s.jobs)), tasks: make([]*Task, 0, len(s.tasks)),
@@ -124,6 +125,7 @@ func readSnapshot(r io.Reader) (*State, error) {
 	s := newState()
 	s.index, s.lastTask = h.Index, h.LastTask
 	s.clusterID, s.settings, s.draining = h.ClusterID, h.Settings, h.Draining
+	s.keys = h.Keys
 	s.tokens, s.history, s.lastEvent = h.Tokens, h.History, h.LastEvent
 	if err := s.readJobs(dec, h.Jobs); err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ type State struct {
 	clusterID string
 	settings  map[string]string
 	draining  map[string]bool // nodes that get no work
+	keys      Keys
 
 	// Of those who use it. Tokens are replaced, events are never changed.
 	tokens    map[string]*Token // by ID

@@ -243,6 +243,12 @@ func stamp(cmd fsm.Command, now int64) fsm.Command {
 	case fsm.PutToken:
 		c.At = now
 		return c
+	case fsm.SwitchKey:
+		c.At = now
+		return c
+	case fsm.RetireKey:
+		c.At = now
+		return c
 	case fsm.Recorded:
 		c.Event.At = now
 		if c.Command != nil {

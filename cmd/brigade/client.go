@@ -22,11 +22,12 @@ func (f *clientFlags) register(fs *pflag.FlagSet) {
 
 // withClient calls a function with a client, until a signal comes. Its errors get their exit code.
 func (a *app) withClient(parent context.Context, f *clientFlags, do func(context.Context, *api.Client) error) error {
-	c, err := a.client(f)
+	c, tokenFile, err := a.clientWith(f)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	defer a.renewToken(c, tokenFile)
 	stopper := watchSignals(parent, a.signals)
 	defer stopper.close()
 	err = do(stopper.soft, c)
@@ -40,9 +41,29 @@ func (a *app) withClient(parent context.Context, f *clientFlags, do func(context
 	return refusedOr(err)
 }
 
-// client finds the node and its token: by flag, by variable, else in the data directory of this machine's node.
+// renewToken keeps a token file good for the time after a change of the cluster key. It is used for as long as it is good,
+// so that a file which cannot be changed is no error now.
+func (a *app) renewToken(c *api.Client, file string) {
+	token, ok := c.Renewed()
+	if !ok {
+		return
+	}
+	if err := api.RenewToken(file, token); err != nil {
+		fmt.Fprintf(a.err, "warning: the cluster key is being changed, and the token file %s is not good for the new one; it cannot be changed: %v; ask for a new one soon\n", file, err)
+	}
+}
+
+// client finds the node and its token.
 func (a *app) client(f *clientFlags) (*api.Client, error) {
-	addr, tokenFile := f.addr, f.tokenFile
+	c, _, err := a.clientWith(f)
+	return c, err
+}
+
+// clientWith finds the node and its token, and the file that this stands in: by flag, by variable, else in the data directory
+// of this machine's node.
+func (a *app) clientWith(f *clientFlags) (c *api.Client, tokenFile string, err error) {
+	addr := f.addr
+	tokenFile = f.tokenFile
 	if addr == "" {
 		addr = a.getenv("BRIGADE_ADDR")
 	}
@@ -52,13 +73,13 @@ func (a *app) client(f *clientFlags) (*api.Client, error) {
 	if addr == "" || tokenFile == "" {
 		data, err := a.dataDir(f.data)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if addr == "" {
 			if addr, err = api.ReadAddr(data); errors.Is(err, fs.ErrNotExist) {
-				return nil, refused(fmt.Errorf("no node runs on this machine with the data directory %s; start one with brigade node start, or name one with --addr", data))
+				return nil, "", refused(fmt.Errorf("no node runs on this machine with the data directory %s; start one with brigade node start, or name one with --addr", data))
 			} else if err != nil {
-				return nil, refused(err)
+				return nil, "", refused(err)
 			}
 		}
 		if tokenFile == "" {
@@ -67,11 +88,10 @@ func (a *app) client(f *clientFlags) (*api.Client, error) {
 	}
 	token, err := api.ReadToken(tokenFile)
 	if err != nil {
-		return nil, refused(err)
+		return nil, "", refused(err)
 	}
-	c, err := api.NewClient(addr, token)
-	if err != nil {
-		return nil, misuse(err)
+	if c, err = api.NewClient(addr, token); err != nil {
+		return nil, "", misuse(err)
 	}
-	return c, nil
+	return c, tokenFile, nil
 }

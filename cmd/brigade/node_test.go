@@ -39,6 +39,7 @@ const patience = 60 * time.Second
 type nodeBench struct {
 	*bench
 	data string
+	args []string // of its last start
 	log  lockedBuffer
 	end  chan int // exit code of the node
 	kill chan os.Signal
@@ -56,6 +57,7 @@ func startNode(t *testing.T, args ...string) *nodeBench {
 
 func (n *nodeBench) start(args ...string) {
 	n.t.Helper()
+	n.args = args
 	n.end, n.kill = make(chan int, 1), make(chan os.Signal, 2)
 	a := &app{
 		in: strings.NewReader(""), out: &n.log, err: &n.log, signals: n.kill, getenv: n.app.getenv, stores: n.app.stores,

@@ -134,11 +134,10 @@ func (d *jobDesk) sidesOf(job *fsm.Job) (sides, fsm.Spec, error) {
 		if kept == nil {
 			return nil, nil
 		}
-		at, err := store.Parse(kept.URL)
+		s, err := keptSide(job, role, kept)
 		if err != nil {
-			return nil, fmt.Errorf("%s of job %s: %w", role, job.ID, err)
+			return nil, err
 		}
-		s := &side{role: role, at: canonical(at)}
 		if s.creds, err = (sealing{d.sealer, job.ID, job.Nonce, s}).open(*kept); err != nil {
 			return nil, err
 		}
@@ -150,6 +149,15 @@ func (d *jobDesk) sidesOf(job *fsm.Job) (sides, fsm.Spec, error) {
 	}
 	ends.destination, err = end(store.RoleDestination, spec.Destination)
 	return ends, spec, err
+}
+
+// keptSide finds an end of a job in its description, without credentials.
+func keptSide(job *fsm.Job, role store.Role, kept *fsm.Side) (*side, error) {
+	at, err := store.Parse(kept.URL)
+	if err != nil {
+		return nil, fmt.Errorf("%s of job %s: %w", role, job.ID, err)
+	}
+	return &side{role: role, at: canonical(at)}, nil
 }
 
 // open opens both sides of a job and proves that this node can use them.

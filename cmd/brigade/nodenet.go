@@ -20,6 +20,7 @@ import (
 const (
 	syncPath = "/sync"
 	selfPath = "/self"
+	keysPath = "/keys"
 )
 
 const (
@@ -31,10 +32,6 @@ const (
 
 // among makes the node one of several.
 func (n *node) among(ctx context.Context) (*place, error) {
-	key, err := cluster.ReadKeyFile(n.cfg.keyFile)
-	if err != nil {
-		return nil, err
-	}
 	local, err := cluster.OpenSpool(n.dir.Spool())
 	if err != nil {
 		return nil, err
@@ -42,7 +39,7 @@ func (n *node) among(ctx context.Context) (*place, error) {
 	member, err := cluster.Start(ctx, cluster.Config{
 		Dir: n.dir.Raft(), NodeID: n.dir.NodeID, Machine: n.machine, Logger: n.logger, OnStuck: n.fail,
 		Network: &cluster.Network{
-			Keys: []cluster.Key{key}, Dir: n.dir.Path, Bind: n.cfg.bind, Advertise: n.cfg.advertise,
+			Keys: n.keys.inUse(), Dir: n.dir.Path, Bind: n.cfg.bind, Advertise: n.cfg.advertise,
 			PeerPort: n.cfg.peerPort, GossipPort: n.cfg.gossipPort, Join: n.cfg.join, Expect: n.cfg.bootstrapExpect,
 			API: n.address, Version: versionOf(), ClusterID: n.clusterID, Found: foundingEntry,
 		},
@@ -55,13 +52,14 @@ func (n *node) among(ctx context.Context) (*place, error) {
 	m := &manyMembers{node: n, member: member, log: n.logger}
 	member.Handle("POST "+syncPath, http.HandlerFunc(m.serveSync))
 	member.Handle("POST "+selfPath, http.HandlerFunc(m.serveSelf))
+	member.Handle("POST "+keysPath, http.HandlerFunc(m.serveKeys))
 	n.logger.Info("cluster ports open", "peer", member.PeerAddr().String(), "gossip", member.GossipAddr(), "join", n.cfg.join)
 	return &place{
-		log: member, spool: spool, syncer: m, members: m, forwarder: m,
+		log: member, spool: spool, syncer: m, members: m, keys: m, forwarder: m,
 		serve:    func(h http.Handler) { member.Handle("/v1/", h) },
 		prepare:  func(context.Context) error { return nil },
 		tend:     func(ctx context.Context) { n.tendShared(ctx, member, spool) },
-		draining: member.SetDraining, diskLow: member.SetDiskLow, lowDisk: local.Low,
+		draining: member.SetDraining, diskLow: member.SetDiskLow, setKeys: member.SetKeys, lowDisk: local.Low,
 		quorate:  member.Quorate,
 		mayLeave: m.mayLeave, leave: member.Leave, shutdown: member.Shutdown,
 	}, nil
@@ -154,6 +152,47 @@ func (m *manyMembers) ask(ctx context.Context, machine *api.Machine) {
 }
 
 func (m *manyMembers) serveSelf(w http.ResponseWriter, _ *http.Request) { m.answer(w, m.node.self()) }
+
+// KeyNodes implements api.Keys.
+func (m *manyMembers) KeyNodes(ctx context.Context) []api.KeyNode {
+	members := m.member.Members()
+	nodes := make([]api.KeyNode, len(members))
+	var asking sync.WaitGroup
+	for i, member := range members {
+		nodes[i] = api.KeyNode{ID: member.ID, Address: member.Peer, State: stateOf(member), Accepts: []string{}, Leftover: []string{}}
+		if member.Alive {
+			asking.Go(func() { m.askKeys(ctx, &nodes[i]) })
+		}
+	}
+	asking.Wait()
+	return nodes
+}
+
+// askKeys adds what a node says of its keys.
+func (m *manyMembers) askKeys(ctx context.Context, node *api.KeyNode) {
+	var r keyReport
+	if node.ID == m.node.dir.NodeID {
+		r = m.node.keys.report()
+	} else {
+		ctx, cancel := context.WithTimeout(ctx, selfPatience)
+		defer cancel()
+		var refusal *cluster.PeerError
+		switch err := m.member.Call(ctx, node.ID, keysPath, struct{}{}, &r); {
+		case errors.As(err, &refusal):
+			node.Problem = "it runs a version that cannot change its key: update it first"
+			return
+		case err != nil:
+			m.log.Debug("node does not say which keys it has", "node", node.ID, "error", err)
+			node.State = api.Suspect
+			return
+		}
+	}
+	node.Uses, node.Accepts, node.Leftover, node.Problem = r.Uses, r.Accepts, r.Leftover, r.Problem
+}
+
+func (m *manyMembers) serveKeys(w http.ResponseWriter, _ *http.Request) {
+	m.answer(w, m.node.keys.report())
+}
 
 func (m *manyMembers) answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"path/filepath"
 
@@ -20,12 +18,14 @@ type place struct {
 	spool     transfer.Spool
 	syncer    scheduler.Syncer // whoever leads
 	members   api.Members
+	keys      api.Keys                        // nil: there is no cluster key
 	forwarder api.Forwarder                   // nil: there are no others
 	serve     func(http.Handler)              // takes requests that others pass on; nil: there are no others
 	prepare   func(ctx context.Context) error // comes before the first task
 	tend      func(ctx context.Context)       // runs beside all else; nil: nothing does
 	draining  func(on bool) error             // tells the others; nil: there are none
 	diskLow   func(on bool) error             // tells the others; nil: there are none
+	setKeys   func([]cluster.Key) error       // changes the cluster keys; nil: there are none
 	lowDisk   func() (bool, error)            // looks at the data directory's disk
 	quorate   func() bool                     // whether there can be a leader; nil: this node is
 	mayLeave  func() error                    // refuses what would be the end of the cluster
@@ -117,18 +117,11 @@ func errOnlyMember() error {
 	}
 }
 
-// clusterSealer derives what seals credentials: from the cluster key, or where there is none, from a key of this node's own
+// clusterSealer makes what seals credentials: of the cluster keys, or where there are none, of a key of this node's own
 // beside its data directory, so that a copy of that gives nothing away.
-func clusterSealer(keyFile, data string) (*cluster.Sealer, error) {
-	if keyFile == "" {
+func clusterSealer(keys *nodeKeys, data string) (*cluster.Sealer, error) {
+	if keys == nil {
 		return sealerAt(filepath.Clean(data) + keySuffix)
 	}
-	key, err := cluster.ReadKeyFile(keyFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w; brigade keygen makes one", err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return key.Sealer()
+	return cluster.NewSealer(keys.inUse()...)
 }

@@ -35,6 +35,7 @@ type node struct {
 	machine *fsm.Machine
 	desk    *jobDesk
 	place   *place
+	keys    *nodeKeys // nil where there is no cluster key
 	leader  *scheduler.Leader
 	mover   *transfer.Node
 	crew    *crew
@@ -92,7 +93,12 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	sealer, err := clusterSealer(n.cfg.keyFile, n.cfg.data)
+	if n.cfg.keyFile != "" {
+		if n.keys, err = openNodeKeys(n.cfg.keyFile, n.dir.Path, n.logger); err != nil {
+			return err
+		}
+	}
+	sealer, err := clusterSealer(n.keys, n.cfg.data)
 	if err != nil {
 		return err
 	}
@@ -110,6 +116,11 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 		app: n.app, sealer: sealer, machine: n.machine, spool: n.place.spool, concurrency: n.cfg.concurrency, away: n.awayNodes,
 	}
 	n.crew = newCrew(n)
+	if n.keys != nil {
+		n.keys.start(func(keys []cluster.Key) error {
+			return errors.Join(n.place.setKeys(keys), sealer.SetKeys(keys), access.setKeys(keys))
+		})
+	}
 	n.work(context.WithoutCancel(ctx))
 	n.serve(listener, access)
 	if err := api.WriteAddr(n.dir.Path, n.localAddress()); err != nil {
@@ -136,6 +147,10 @@ func (n *node) work(ctx context.Context) {
 	n.running.Go(func() { n.pace.run(ctx) })
 	n.running.Go(func() { n.watchDisk(ctx) })
 	n.running.Go(func() { n.followLevel(ctx) })
+	if n.keys != nil {
+		n.running.Go(func() { n.followKeys(ctx) })
+		n.running.Go(func() { n.resealJobs(ctx) })
+	}
 	if n.place.tend != nil {
 		n.running.Go(func() { n.place.tend(ctx) })
 	}
@@ -143,10 +158,14 @@ func (n *node) work(ctx context.Context) {
 
 // serve answers requests, until close.
 func (n *node) serve(listener net.Listener, access *nodeAccess) {
-	server := api.New(api.Config{
+	cfg := api.Config{
 		Node: n.dir.NodeID, Token: access.token, State: n.machine, Leader: n.leader, Jobs: n.desk, Members: n.place.members,
 		Control: n, Forwarder: n.place.forwarder, Logger: n.logger, Authority: access.authority,
-	})
+	}
+	if n.keys != nil {
+		cfg.Keys = n.place.keys
+	}
+	server := api.New(cfg)
 	if n.place.serve != nil {
 		n.place.serve(server.PeerHandler())
 	}
