@@ -32,7 +32,8 @@ func (s *Server) routes() []route {
 		{"GET /v1/jobs/{id}", preferred, fsm.Viewer, s.showJob},
 		{"DELETE /v1/jobs/{id}", leader, fsm.Operator, s.removeJob},
 		{"GET /v1/jobs/{id}/errors", here, fsm.Viewer, s.listErrors},
-		{"GET /v1/jobs/{id}/spec", here, fsm.Viewer, s.showSpec},
+		{"GET /v1/jobs/{id}/spec", preferred, fsm.Viewer, s.showSpec},
+		{"PUT /v1/jobs/{id}/spec", leader, fsm.Operator, s.editJob},
 		{"GET /v1/machines", preferred, fsm.Viewer, s.listMachines},
 		{"GET /v1/machines/{id}/tasks", preferred, fsm.Viewer, s.listMachineTasks},
 		{"POST /v1/machines/{id}/drain", leader, fsm.Operator, s.drain(true)},
@@ -188,7 +189,7 @@ func (s *Server) showSpec(_ context.Context, in *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reply{document: d}, nil
+	return &reply{document: d, etag: revisionOf(job)}, nil
 }
 
 // verb is what an operator can ask of a job, and when.
@@ -196,21 +197,21 @@ type verb struct {
 	name    string
 	allowed []fsm.JobState
 	aborts  bool // the state forgets the uploads of the job's tasks
-	command func(job *fsm.Job, reason string) fsm.Command
+	command func(job *fsm.Job, given Reason) fsm.Command
 }
 
 func verbs() []verb {
 	return []verb{
-		{"pause", []fsm.JobState{fsm.Pending, fsm.Running, fsm.Paused}, false, func(j *fsm.Job, reason string) fsm.Command {
-			return fsm.PauseJob{Job: j.ID, Nonce: j.Nonce, Reason: reason, Class: "operator"}
+		{"pause", []fsm.JobState{fsm.Pending, fsm.Running, fsm.Paused}, false, func(j *fsm.Job, given Reason) fsm.Command {
+			return fsm.PauseJob{Job: j.ID, Nonce: j.Nonce, Reason: given.Reason, Class: "operator"}
 		}},
-		{"continue", []fsm.JobState{fsm.Paused}, false, func(j *fsm.Job, _ string) fsm.Command {
+		{"continue", []fsm.JobState{fsm.Paused}, false, func(j *fsm.Job, _ Reason) fsm.Command {
 			return fsm.ContinueJob{Job: j.ID, Nonce: j.Nonce}
 		}},
-		{"redo", []fsm.JobState{fsm.Paused, fsm.Waiting, fsm.Succeeded, fsm.Failed, fsm.Canceled}, true, func(j *fsm.Job, _ string) fsm.Command {
-			return fsm.RedoJob{Job: j.ID, Nonce: j.Nonce}
+		{"redo", []fsm.JobState{fsm.Paused, fsm.Waiting, fsm.Succeeded, fsm.Failed, fsm.Canceled}, true, func(j *fsm.Job, given Reason) fsm.Command {
+			return fsm.RedoJob{Job: j.ID, Nonce: j.Nonce, Paused: given.Paused}
 		}},
-		{"retry", []fsm.JobState{fsm.Failed}, false, func(j *fsm.Job, _ string) fsm.Command {
+		{"retry", []fsm.JobState{fsm.Failed}, false, func(j *fsm.Job, _ Reason) fsm.Command {
 			return fsm.RetryJob{Job: j.ID, Nonce: j.Nonce}
 		}},
 	}
@@ -218,12 +219,13 @@ func verbs() []verb {
 
 func removal() verb {
 	return verb{"rm", []fsm.JobState{fsm.Pending, fsm.Paused, fsm.Waiting, fsm.Succeeded, fsm.Failed, fsm.Canceled}, true,
-		func(j *fsm.Job, _ string) fsm.Command { return fsm.RemoveJob{Job: j.ID, Nonce: j.Nonce} }}
+		func(j *fsm.Job, _ Reason) fsm.Command { return fsm.RemoveJob{Job: j.ID, Nonce: j.Nonce} }}
 }
 
-// Reason is the optional body of POST /v1/jobs/ID/pause.
+// Reason is the optional body of POST /v1/jobs/ID/pause and of redo.
 type Reason struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason,omitempty"` // of a pause, as status shows it
+	Paused bool   `json:"paused,omitempty"` // of a redo: begin only when continued
 }
 
 func (s *Server) verb(v verb) func(context.Context, *call) (*reply, error) {
@@ -263,7 +265,7 @@ func (s *Server) act(ctx context.Context, in *call, v verb) error {
 	if v.aborts {
 		s.abortUploads(ctx, job)
 	}
-	err = s.propose(ctx, in, v.name, job.ID, v.command(job, reason.Reason))
+	err = s.propose(ctx, in, v.name, job.ID, v.command(job, reason))
 	if errors.Is(err, fsm.ErrJobState) {
 		if now, gone := s.job(job.ID); gone == nil {
 			job = now // it changed between the look and the command
@@ -297,10 +299,13 @@ func notAllowed(v verb, job *fsm.Job) error {
 	return p
 }
 
-func either(words []string) string {
+func either(words []string) string { return list(words, "or") }
+
+// list joins words, the last one by a conjunction.
+func list(words []string, conjunction string) string {
 	if len(words) == 1 {
 		return words[0]
 	}
 	last := len(words) - 1
-	return fmt.Sprintf("%s or %s", strings.Join(words[:last], ", "), words[last])
+	return fmt.Sprintf("%s %s %s", strings.Join(words[:last], ", "), conjunction, words[last])
 }

@@ -20,6 +20,7 @@ type Problem struct {
 	Detail  string         `json:"detail,omitempty"`
 	Allowed []fsm.JobState `json:"allowed_states,omitempty"` // the job states that allow what was asked
 	Needed  fsm.Role       `json:"needed_role,omitempty"`    // that allows what was asked
+	Keys    []string       `json:"keys,omitempty"`           // of a job's description, that cannot be changed now
 }
 
 // Error gives the detail.
@@ -57,6 +58,8 @@ const (
 	CodeTooMany      = "too-many-requests"
 	CodeNoToken      = "no-such-token"
 	CodeTokenExists  = "token-exists"
+	CodeOutdated     = "outdated"         // a change was made of what is not there any more
+	CodeNoRevision   = "revision-missing" // a change does not say what it was made of
 )
 
 // ErrNoLeader means that no leader is known, or that none answered in time.

@@ -63,7 +63,7 @@ func TestVerbsLeadToStates(t *testing.T) {
 	}{
 		{fsm.Running, func(b *bench) (*Job, error) { return b.client.Pause(b.t.Context(), "j", "lunch") }, fsm.Paused},
 		{fsm.Paused, func(b *bench) (*Job, error) { return b.client.Continue(b.t.Context(), "j") }, fsm.Running},
-		{fsm.Succeeded, func(b *bench) (*Job, error) { return b.client.Redo(b.t.Context(), "j") }, fsm.Pending},
+		{fsm.Succeeded, func(b *bench) (*Job, error) { return b.client.Redo(b.t.Context(), "j", false) }, fsm.Pending},
 		{fsm.Failed, func(b *bench) (*Job, error) { return b.client.Retry(b.t.Context(), "j") }, fsm.Running},
 	} {
 		b := newBench(t)

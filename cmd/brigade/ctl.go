@@ -33,7 +33,7 @@ Exit codes: 0 done, 1 refused, 2 wrong usage or a wrong job file, 130 interrupte
 	cmd.AddCommand(newCtlAdd(a, f), newCtlStatus(a, f), newCtlErrors(a, f), newCtlLook(a, f), newCtlSet(a, f), newCtlRetry(a, f),
 		newCtlRemove(a, f), newCtlPause(a, f), newCtlToken(a, f), newCtlHistory(a, f),
 		newCtlVerb(a, f, "continue", "Let paused jobs go on where they stopped", (*api.Client).Continue),
-		newCtlVerb(a, f, "redo", "Start jobs afresh that are finished, paused or canceled", (*api.Client).Redo))
+		newCtlRedo(a, f), newCtlEdit(a, f))
 	return cmd
 }
 
@@ -93,6 +93,19 @@ func newCtlPause(a *app, f *clientFlags) *cobra.Command {
 		return c.Pause(ctx, id, reason)
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "what status shows as the reason")
+	return cmd
+}
+
+func newCtlRedo(a *app, f *clientFlags) *cobra.Command {
+	var paused bool
+	cmd := newCtlVerb(a, f, "redo", "Start jobs afresh that are finished, paused or canceled", func(c *api.Client, ctx context.Context, id string) (*api.Job, error) {
+		return c.Redo(ctx, id, paused)
+	})
+	cmd.Long = `Redo starts jobs from nothing: no pass, no sums, no list of failures. What stands at the destination is found there and skipped.
+Uploads that the jobs left unfinished are aborted. With --paused a job waits, so that its source, destination or type can be
+edited before it is continued.`
+	cmd.Example = "  brigade ctl redo photos\n  brigade ctl redo photos --paused && brigade ctl edit photos && brigade ctl continue photos"
+	cmd.Flags().BoolVar(&paused, "paused", false, "begin only when the job is continued")
 	return cmd
 }
 
