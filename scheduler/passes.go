@@ -120,7 +120,7 @@ func (r *reign) jobCommands() (cmds []fsm.Command, jobs []string) {
 				cmd = r.jobCommand(job, key)
 			}
 			if starts(cmd) {
-				if room == 0 {
+				if room == 0 || job.Incarnation > 0 && job.Pass == 0 && r.haunted(state, now) {
 					continue
 				}
 				room--

@@ -171,6 +171,7 @@ func (r *reign) ended(s *session, te fsm.TaskEpoch) {
 	if s.running[te.Task].Epoch == te.Epoch {
 		delete(s.running, te.Task)
 	}
+	delete(s.delivered, te)
 	delete(r.yielding, te)
 	delete(r.splits, te)
 }
@@ -192,6 +193,24 @@ func (r *reign) lingering(state *fsm.State) map[uint64]bool {
 		}
 	}
 	return out
+}
+
+// haunted tells whether a process still runs a task that is gone from the state, as those of a job are that was started
+// afresh: the job begins again when no write of the time before can still come.
+func (r *reign) haunted(state *fsm.State, now time.Duration) bool {
+	for _, s := range r.sessions {
+		for id, h := range s.running {
+			if state.Task(id) == nil && !s.powerless(fsm.TaskEpoch{Task: id, Epoch: h.Epoch}, now) {
+				return true
+			}
+		}
+		for te := range s.delivered { // it may have begun, and not have said so yet
+			if state.Task(te.Task) == nil && !s.powerless(te, now) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // live sums what a job's running tasks did and have not settled. Progress that counts from a lower bound other than the
