@@ -83,8 +83,9 @@ func (c *Client) Job(ctx context.Context, id string) (*Job, error) {
 }
 
 // Remove forgets a job that is not running.
-func (c *Client) Remove(ctx context.Context, id string) error {
-	return c.call(ctx, http.MethodDelete, jobPath(id), nil, nil, nil)
+func (c *Client) Remove(ctx context.Context, id string) (*Removed, error) {
+	var d Removed
+	return &d, c.call(ctx, http.MethodDelete, jobPath(id), nil, nil, &d)
 }
 
 // Pause stops a job.

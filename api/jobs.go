@@ -230,7 +230,7 @@ type Reason struct {
 
 func (s *Server) verb(v verb) func(context.Context, *call) (*reply, error) {
 	return func(ctx context.Context, in *call) (*reply, error) {
-		if err := s.act(ctx, in, v); err != nil {
+		if _, err := s.act(ctx, in, v); err != nil {
 			return nil, err
 		}
 		return s.describe(ctx, in.PathValue("id"))
@@ -238,53 +238,64 @@ func (s *Server) verb(v verb) func(context.Context, *call) (*reply, error) {
 }
 
 func (s *Server) removeJob(ctx context.Context, in *call) (*reply, error) {
-	if err := s.act(ctx, in, removal()); err != nil {
+	left, err := s.act(ctx, in, removal())
+	if err != nil {
 		return nil, err
 	}
-	return &reply{document: &Created{ID: in.PathValue("id")}}, nil
+	return &reply{document: &Removed{ID: in.PathValue("id"), Warning: warningOf(left)}}, nil
 }
 
-// act does what a verb asks of the job that the path names.
-func (s *Server) act(ctx context.Context, in *call, v verb) error {
+// act does what a verb asks of the job that the path names. left is why uploads that the job recorded are not aborted.
+func (s *Server) act(ctx context.Context, in *call, v verb) (left, err error) {
 	reason := Reason{Reason: "paused by an operator"}
 	if len(bytes.TrimSpace(in.body)) > 0 {
 		if err := decode(in.body, &reason); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if len(reason.Reason) > reasonLength {
-		return problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the reason has more than %d bytes", reasonLength)
+		return nil, problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the reason has more than %d bytes", reasonLength)
 	}
 	job, err := s.job(in.PathValue("id"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !slices.Contains(v.allowed, job.State) {
-		return notAllowed(v, job)
+		return nil, notAllowed(v, job)
 	}
 	if v.aborts {
-		s.abortUploads(ctx, job)
+		left = s.abortUploads(ctx, job)
 	}
 	err = s.propose(ctx, in, v.name, job.ID, v.command(job, reason))
 	if errors.Is(err, fsm.ErrJobState) {
 		if now, gone := s.job(job.ID); gone == nil {
 			job = now // it changed between the look and the command
 		}
-		return notAllowed(v, job)
+		return nil, notAllowed(v, job)
 	}
 	if err == nil {
 		s.cfg.Logger.Info("job changed", "job", job.ID, "verb", v.name, "by", in.caller)
 	}
-	return err
+	return left, err
 }
 
 // abortUploads leaves nothing half-written behind where it can. What it cannot abort does not keep the job from going.
-func (s *Server) abortUploads(ctx context.Context, job *fsm.Job) {
+func (s *Server) abortUploads(ctx context.Context, job *fsm.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, abortPatience)
 	defer cancel()
-	if err := s.cfg.Jobs.AbortUploads(ctx, job); err != nil {
+	err := s.cfg.Jobs.AbortUploads(ctx, job)
+	if err != nil {
 		s.cfg.Logger.Warn("uploads that the job recorded are not aborted", "job", job.ID, "error", err)
 	}
+	return err
+}
+
+// warningOf tells what an operator has to look after when uploads are left.
+func warningOf(left error) string {
+	if left == nil {
+		return ""
+	}
+	return clean("unfinished uploads may be left at the destination, to be aborted there: "+strings.ReplaceAll(left.Error(), "\n", "; "), reasonLength)
 }
 
 // notAllowed names the states that allow a verb.

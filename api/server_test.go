@@ -27,7 +27,10 @@ func TestVerbs(t *testing.T) {
 				var err error
 				switch v.name {
 				case "rm":
-					err = b.client.Remove(t.Context(), "j")
+					var done *Removed
+					if done, err = b.client.Remove(t.Context(), "j"); err == nil && !strings.Contains(done.Warning, "the store is away") {
+						t.Errorf("removed with the warning %q", done.Warning)
+					}
 				default:
 					_, err = b.client.act(t.Context(), "j", v.name, nil)
 				}

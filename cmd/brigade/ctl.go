@@ -120,13 +120,17 @@ first: brigade ctl pause JOB.`,
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				return each(ids, func(id string) error {
-					if err := c.Remove(ctx, id); err != nil {
+					done, err := c.Remove(ctx, id)
+					if err != nil {
 						return err
 					}
 					if wantsJSON(cmd) {
-						return a.encode(api.Created{ID: id})
+						return a.encode(done)
 					}
-					_, err := fmt.Fprintf(a.out, "%s is removed\n", id)
+					if done.Warning != "" {
+						fmt.Fprintln(a.err, printable(done.Warning))
+					}
+					_, err = fmt.Fprintf(a.out, "%s is removed\n", id)
 					return err
 				})
 			})
