@@ -9,8 +9,33 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bucketbrigade/brigade/conf"
 	"github.com/bucketbrigade/brigade/fsm"
 )
+
+// TestCtlLook shows a configuration with what it says of itself, and as what it can be read again.
+func TestCtlLook(t *testing.T) {
+	n := startNode(t)
+	file := n.jobFile("s3")
+	url := fmt.Sprintf("s3://bucket/?endpoint=http://%s", closedPort(t))
+	text := fmt.Sprintf("id: s3\nsource: {url: %q}\ndestination: {url: %q, access_key: AK, secret_key: SK}\ncompare: size\nfilter: {include: [\"*.jpg\", \"#1\"]}\n", n.src, url)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.run(codeDone, "ctl", "add", file)
+	out, _ := n.run(codeDone, "ctl", "look", "s3")
+	contains(t, "look", out, "type: copy # the default", "compare: size\n", "verify: checksum # the default", "objects: 10000 # the default",
+		`access_key: "***"`+"\n", "url: file://"+n.src+"\n")
+	if _, err := conf.Parse("look", []byte(out)); err != nil {
+		t.Errorf("it cannot be read again: %v", err)
+	}
+	n.run(codeDone, "ctl", "pause", "s3")
+	n.run(codeDone, "ctl", "edit", "s3", "--set", "destination.access_key=", "--set", "destination.secret_key=")
+	out, _ = n.run(codeDone, "ctl", "look", "s3")
+	contains(t, "look", out, "# no credentials of its own")
+	out, _ = n.run(codeDone, "ctl", "look", "s3", "--json")
+	contains(t, "look", out, `"compare":"size"`, `"include":["*.jpg","#1"]`)
+}
 
 // held starts a node and a job whose writes are held until release is called.
 func held(t *testing.T, id string) (n *nodeBench, release func()) {

@@ -69,7 +69,7 @@ func (e *textEdit) begin() error {
 	if err != nil {
 		return err
 	}
-	text, err := conf.FromJSON(e.before)
+	text, err := conf.FromJSON(e.before, nil)
 	if err != nil {
 		return refused(fmt.Errorf("show job as YAML: %w", err))
 	}
