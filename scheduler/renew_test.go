@@ -91,7 +91,9 @@ func TestOlderDescriptionIsLetBe(t *testing.T) {
 	jobs := newOpenJobs(func(context.Context, *fsm.Job) (*transfer.Job, Preflight, error) {
 		return &transfer.Job{}, Preflight{}, nil
 	}, taken.renew)
-	at := func(revision uint64, spec string) *fsm.Job { return &fsm.Job{ID: "a", Revision: revision, Spec: []byte(spec)} }
+	at := func(revision uint64, spec string) *fsm.Job {
+		return &fsm.Job{ID: "a", Revision: revision, Spec: []byte(spec)}
+	}
 	var key JobKey
 	first, err := jobs.acquire(t.Context(), key, at(5, "five"))
 	if err != nil {

@@ -183,9 +183,3 @@ func TestEditFromAnyNode(t *testing.T) {
 	j.proxy.Clear()
 	j.finish(t, others[0], time.Minute)
 }
-
-// writeOps are the operations that change objects or uploads.
-func writeOps() []s3op.Operation {
-	return []s3op.Operation{s3op.PutObject, s3op.CreateMultipartUpload, s3op.UploadPart, s3op.CompleteMultipartUpload,
-		s3op.AbortMultipartUpload, s3op.DeleteObject, s3op.CopyObject, s3op.UploadPartCopy}
-}
