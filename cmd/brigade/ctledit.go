@@ -57,7 +57,7 @@ const editAttempts = 5
 
 // editKeys changes single keys of whatever description the job has.
 func (a *app) editKeys(cmd *cobra.Command, f *clientFlags, id string, set []string) error {
-	asked, err := a.askSecrets(set)
+	asked, err := a.askedFor(set)
 	if err != nil {
 		return err
 	}
@@ -83,9 +83,9 @@ func (a *app) editKeys(cmd *cobra.Command, f *clientFlags, id string, set []stri
 	})
 }
 
-// askSecrets asks for the secrets that are named without a value.
-func (a *app) askSecrets(set []string) (map[string]string, error) {
-	asked := map[string]string{}
+// askedFor gives the secrets that are named without a value.
+func (a *app) askedFor(set []string) (map[string]string, error) {
+	var keys []string
 	for _, key := range set {
 		if strings.Contains(key, "=") {
 			continue
@@ -93,13 +93,12 @@ func (a *app) askSecrets(set []string) (map[string]string, error) {
 		if !conf.IsSecret(key) {
 			return nil, misuse(fmt.Errorf("flag --set: %q has no value; allowed: key=value, such as compare=size, or the name alone of a secret, which is then asked for", key))
 		}
-		value, err := a.askSecret(key)
-		if err != nil {
-			return nil, err
-		}
-		asked[key] = value
+		keys = append(keys, key)
 	}
-	return asked, nil
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	return a.askSecrets(keys)
 }
 
 // withKeys is a description with some keys changed; one without a value goes back to its default.

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"golang.org/x/term"
 
 	"github.com/bucketbrigade/brigade/conf"
 	"github.com/bucketbrigade/brigade/fsm"
@@ -296,4 +300,29 @@ func TestCtlEditAgain(t *testing.T) {
 	out, errs := n.run(codeDone, "ctl", "edit", "photos")
 	contains(t, "stderr", errs, `compare: "sise" is not known`, "Edit again? [y/N]")
 	contains(t, "edit", out, "photos has changed: compare")
+}
+
+// TestSecretsAreAskedFor types two secrets and nothing, and interrupts.
+func TestSecretsAreAskedFor(t *testing.T) {
+	ask := func(typed string) (answers map[string]string, shown string, err error) {
+		var out bytes.Buffer
+		answers, err = readSecrets(term.NewTerminal(struct {
+			io.Reader
+			io.Writer
+		}{strings.NewReader(typed), &out}, ""), []string{"source.access_key", "source.secret_key"})
+		return answers, out.String(), err
+	}
+	answers, shown, err := ask("first\rsecond with spaces\r")
+	if err != nil || answers["source.access_key"] != "first" || answers["source.secret_key"] != "second with spaces" {
+		t.Errorf("%d answers, %v", len(answers), err)
+	}
+	contains(t, "the terminal", shown, "source.access_key: ", "source.secret_key: ")
+	if strings.Contains(shown, "first") || strings.Contains(shown, "second") {
+		t.Error("what is typed shows")
+	}
+	for typed, want := range map[string]int{"first\r\r": codeMisuse, "first\r\x03": codeInterrupted, "first\r": codeInterrupted} {
+		if _, _, err := ask(typed); codeOf(err) != want {
+			t.Errorf("%q: %v", typed, err)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -200,20 +201,36 @@ func (a *app) stopped() bool {
 	}
 }
 
-// askSecret asks for a secret without showing what is typed.
-func (a *app) askSecret(key string) (string, error) {
+// askSecrets asks for secrets. Nothing that is typed shows, not even what was typed before the question was out.
+func (a *app) askSecrets(keys []string) (map[string]string, error) {
 	in, ok := a.in.(*os.File)
 	if !ok || !a.interactive() {
-		return "", misuse(fmt.Errorf("%s: there is no terminal to ask on; give %s=env:NAME or %s=file:PATH", key, key, key))
+		return nil, misuse(fmt.Errorf("%s: there is no terminal to ask on; give %s=env:NAME or %s=file:PATH", keys[0], keys[0], keys[0]))
 	}
-	fmt.Fprintf(a.err, "%s: ", key)
-	value, err := term.ReadPassword(int(in.Fd()))
-	fmt.Fprintln(a.err)
+	before, err := term.MakeRaw(int(in.Fd()))
 	if err != nil {
-		return "", refused(fmt.Errorf("read %s: %w", key, err))
+		return nil, refused(fmt.Errorf("take the terminal: %w", err))
 	}
-	if len(value) == 0 {
-		return "", misuse(fmt.Errorf("%s: nothing was typed; nothing changes", key))
+	answers, err := readSecrets(term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{in, a.err}, ""), keys)
+	return answers, errors.Join(err, term.Restore(int(in.Fd()), before))
+}
+
+func readSecrets(t *term.Terminal, keys []string) (map[string]string, error) {
+	answers := map[string]string{}
+	for _, key := range keys {
+		value, err := t.ReadPassword(key + ": ")
+		switch {
+		case errors.Is(err, io.EOF): // also Ctrl-C
+			return nil, &exitError{codeInterrupted, errors.New("interrupted; nothing changes")}
+		case err != nil:
+			return nil, refused(fmt.Errorf("read %s: %w", key, err))
+		case value == "":
+			return nil, misuse(fmt.Errorf("%s: nothing was typed; nothing changes", key))
+		}
+		answers[key] = value
 	}
-	return string(value), nil
+	return answers, nil
 }
