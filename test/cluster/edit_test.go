@@ -1,14 +1,18 @@
 package cluster_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/bucketbrigade/brigade/test/faults"
 	"github.com/bucketbrigade/brigade/test/s3op"
@@ -25,8 +29,8 @@ func (j *job) as(t *testing.T, u servers.User, at *node, objects int) {
 	own.add(t, at, objects)
 }
 
-// renew gives the running or paused job the keys of another account, and returns what ctl printed.
-func (j *job) renew(t *testing.T, u servers.User, at *node) string {
+// renew gives a side of the running or paused job the keys of another account, and returns what ctl printed.
+func (j *job) renew(t *testing.T, side string, u servers.User, at *node) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, value := range map[string]string{"access": u.AccessKey, "secret": u.SecretKey} {
@@ -34,8 +38,8 @@ func (j *job) renew(t *testing.T, u servers.User, at *node) string {
 			t.Fatal(err)
 		}
 	}
-	return string(at.must(t, "ctl", "edit", j.id, "--set", "destination.access_key=file:"+filepath.Join(dir, "access"),
-		"--set", "destination.secret_key=file:"+filepath.Join(dir, "secret")))
+	return string(at.must(t, "ctl", "edit", j.id, "--set", side+".access_key=file:"+filepath.Join(dir, "access"),
+		"--set", side+".secret_key=file:"+filepath.Join(dir, "secret")))
 }
 
 // TestNewCredentialsMidJob replaces the keys of a job that runs on three nodes, and then has the server refuse the old ones:
@@ -60,7 +64,7 @@ func TestNewCredentialsMidJob(t *testing.T) {
 	j.waitWrites(t, 60, startLimit)
 	eventually(t, startLimit, "parts are sent", func() bool { return j.proxy.Count(s3op.UploadPart) > 0 })
 
-	if out := j.renew(t, second, others[0]); !strings.Contains(out, "has changed: destination.access_key, destination.secret_key") {
+	if out := j.renew(t, "destination", second, others[0]); !strings.Contains(out, "has changed: destination.access_key, destination.secret_key") {
 		t.Fatalf("edit says %s", out)
 	}
 	for _, n := range c.nodes {
@@ -113,37 +117,108 @@ func TestCredentialsEndMidJob(t *testing.T) {
 	j.files(t, newRandom(t), 1500)
 	first, second := j.gateway.NewUser(t), j.gateway.NewUser(t)
 	c := startCluster(t, 3)
-	_, others := c.leader(t)
 	j.slow(100 * time.Millisecond)
 	j.as(t, first, c.nodes[0], 10)
 	j.waitWrites(t, 60, startLimit)
 
+	j.outlive(t, c, "destination", first, second)
+	j.finish(t, c.nodes[0], time.Minute)
+}
+
+// outlive has the server refuse the keys of a side, waits until the job pauses for that, brings new ones and lets it go on. It
+// returns when no object is left that failed.
+func (j *job) outlive(t *testing.T, c *cluster, side string, first, second servers.User) {
+	t.Helper()
+	_, others := c.leader(t)
 	j.gateway.RemoveUser(t, first)
 	var d document
-	eventually(t, startLimit, "the job is paused", func() bool {
-		got, ok := j.status(t, others[0])
-		d = got
-		return ok && got.State == "paused"
+	state := func(states ...string) func() bool {
+		return func() bool {
+			got, ok := j.status(t, others[0])
+			d = got
+			return ok && !got.Stale && slices.Contains(states, got.State)
+		}
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the job is %s: %s: %v", d.State, d.Reason, d.Objects)
+		}
 	})
-	if !strings.Contains(d.Reason, "destination") || !strings.Contains(d.Reason, "InvalidAccessKeyId") {
+	eventually(t, startLimit, "the job is paused", state("paused"))
+	if !strings.Contains(d.Reason, side+":") || !strings.Contains(d.Reason, "InvalidAccessKeyId") {
 		t.Errorf("the job is paused for %q", d.Reason)
 	}
 	j.proxy.Clear()
-	j.renew(t, second, others[1])
+	j.renew(t, side, second, others[1])
 	others[0].must(t, "ctl", "continue", j.id)
-	eventually(t, time.Minute, "the pass ends", func() bool {
-		got, ok := j.status(t, others[0])
-		d = got
-		return ok && !got.Stale && (got.State == "succeeded" || got.State == "failed")
-	})
+	eventually(t, time.Minute, "the pass ends", state("succeeded", "failed"))
 	t.Logf("%d objects were refused before the job paused", d.Objects["failed"])
-	if d.Objects["failed"] > 0 {
-		if d.State != "failed" || d.NextRetryAt == "" {
-			t.Errorf("%d objects failed for keys that were replaced, and no retry is planned: %+v", d.Objects["failed"], d)
-		}
-		others[0].must(t, "ctl", "retry", j.id) // now, instead of then
+	if d.State == "succeeded" {
+		return
 	}
-	j.finish(t, others[0], time.Minute)
+	if d.NextRetryAt == "" {
+		t.Errorf("%d objects failed for keys that were replaced, and no retry is planned: %s", d.Objects["failed"], d.Reason)
+	}
+	others[0].must(t, "ctl", "retry", j.id) // now, instead of then
+	eventually(t, time.Minute, "the retry ends", state("succeeded", "failed"))
+}
+
+// TestSourceCredentialsEndMidJob is the same for the keys that objects are read with.
+func TestSourceCredentialsEndMidJob(t *testing.T) {
+	beside(t)
+	j := newJob(t)
+	j.files(t, newRandom(t), 1500)
+	j.fill(t)
+	first, second := j.gateway.NewUser(t), j.gateway.NewUser(t)
+	c := startCluster(t, 3)
+	_, others := c.leader(t)
+	j.proxy.Add(faults.Rule{Ops: []s3op.Operation{s3op.GetObject}, Fault: faults.Fault{Latency: 100 * time.Millisecond}})
+	to := t.TempDir()
+	path := filepath.Join(t.TempDir(), "job.yaml")
+	text := fmt.Sprintf("id: %s\nsource: {url: \"s3://%s/?endpoint=%s&region=%s\", access_key: %q, secret_key: %q}\ndestination: {url: \"file://%s/\"}\ntask: {objects: 10}\n",
+		j.id, j.bucket, j.proxy.URL, j.gateway.Region, first.AccessKey, first.SecretKey, to)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.nodes[0].must(t, "ctl", "add", path)
+	eventually(t, startLimit, "objects are read", func() bool { return j.proxy.Count(s3op.GetObject) > 60 })
+
+	j.outlive(t, c, "source", first, second)
+	d, ok := j.status(t, others[0])
+	if !ok || d.State != "succeeded" {
+		t.Fatalf("the job is %s: %s", d.State, d.Reason)
+	}
+	j.checkSums(t, d)
+	for key := range j.want {
+		want, err := os.ReadFile(filepath.Join(j.source, key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(to, key)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not as at the source: %v", key, err)
+		}
+	}
+}
+
+// fill puts the files into the bucket.
+func (j *job) fill(t *testing.T) {
+	t.Helper()
+	var g errgroup.Group
+	g.SetLimit(8)
+	for key := range j.want {
+		g.Go(func() error {
+			f, err := os.Open(filepath.Join(j.source, key))
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = j.client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &j.bucket, Key: &key, Body: f})
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestEditFromAnyNode edits a job at a node that does not lead, by ctl and as scripts do, and finds the change at all nodes.
