@@ -95,8 +95,9 @@ func (c *Client) Job(ctx context.Context, id string) (*Job, error) {
 }
 
 // Remove forgets a job that is not running.
-func (c *Client) Remove(ctx context.Context, id string) error {
-	return c.call(ctx, http.MethodDelete, jobPath(id), nil, nil, nil)
+func (c *Client) Remove(ctx context.Context, id string) (*Removed, error) {
+	var d Removed
+	return &d, c.call(ctx, http.MethodDelete, jobPath(id), nil, nil, &d)
 }
 
 // Pause stops a job.
@@ -104,7 +105,7 @@ func (c *Client) Pause(ctx context.Context, id, reason string) (*Job, error) {
 	var body []byte
 	if reason != "" {
 		var err error
-		if body, err = json.Marshal(Reason{reason}); err != nil {
+		if body, err = json.Marshal(Reason{Reason: reason}); err != nil {
 			return nil, fmt.Errorf("encode reason: %w", err)
 		}
 	}
@@ -116,9 +117,16 @@ func (c *Client) Continue(ctx context.Context, id string) (*Job, error) {
 	return c.act(ctx, id, "continue", nil)
 }
 
-// Redo starts a job afresh.
-func (c *Client) Redo(ctx context.Context, id string) (*Job, error) {
-	return c.act(ctx, id, "redo", nil)
+// Redo starts a job afresh; paused, it begins when it is continued.
+func (c *Client) Redo(ctx context.Context, id string, paused bool) (*Job, error) {
+	if !paused {
+		return c.act(ctx, id, "redo", nil)
+	}
+	body, err := json.Marshal(Reason{Paused: true})
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	return c.act(ctx, id, "redo", body)
 }
 
 // Retry runs the failed objects of a job again.
@@ -189,9 +197,15 @@ func jobPath(id string) string { return "/v1/jobs/" + url.PathEscape(id) }
 
 // call makes one request and reads the answer into the document.
 func (c *Client) call(ctx context.Context, method, path string, header http.Header, body []byte, into any) error {
+	_, err := c.exchange(ctx, method, path, header, body, into)
+	return err
+}
+
+// exchange is call that gives the header of the answer as well.
+func (c *Client) exchange(ctx context.Context, method, path string, header http.Header, body []byte, into any) (http.Header, error) {
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("make request: %w", err)
+		return nil, fmt.Errorf("make request: %w", err)
 	}
 	for name, values := range header {
 		r.Header[name] = values
@@ -200,28 +214,28 @@ func (c *Client) call(ctx context.Context, method, path string, header http.Head
 	resp, err := c.http.Do(r)
 	if err != nil {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
-		return c.unanswered(err)
+		return nil, c.unanswered(err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("read answer of %s: %w", c.base, err)
+		return nil, fmt.Errorf("read answer of %s: %w", c.base, err)
 	}
 	if speaksTLS(resp, data) {
-		return fmt.Errorf("call %s: this port speaks TLS; use https://%s", c.base, strings.TrimPrefix(c.base, "http://"))
+		return nil, fmt.Errorf("call %s: this port speaks TLS; use https://%s", c.base, strings.TrimPrefix(c.base, "http://"))
 	}
 	if resp.StatusCode >= 300 {
-		return problemFrom(c.base, resp, data)
+		return nil, problemFrom(c.base, resp, data)
 	}
 	if into == nil {
-		return nil
+		return resp.Header, nil
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("read answer of %s: %w", c.base, err)
+		return nil, fmt.Errorf("read answer of %s: %w", c.base, err)
 	}
-	return nil
+	return resp.Header, nil
 }
 
 // inner leaves method and URL out of an error of net/http: the caller names the node.

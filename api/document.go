@@ -216,6 +216,12 @@ type Machine struct {
 	Disk           string  `json:"disk,omitempty"` // low: nearly full, so that the node works and leads no more; else empty
 }
 
+// Removed is what a removal answers.
+type Removed struct {
+	ID      string `json:"id"`
+	Warning string `json:"warning,omitempty"` // what is left behind
+}
+
 // Created is what a submission answers.
 type Created struct {
 	ID string `json:"id"`

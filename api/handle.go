@@ -44,6 +44,7 @@ type call struct {
 type reply struct {
 	status   int // 0 means 200
 	location string
+	etag     string
 	document any
 }
 
@@ -219,7 +220,7 @@ func (s *Server) readElsewhere(w http.ResponseWriter, in *call) bool {
 // relay sends on what another node answered.
 func (s *Server) relay(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 	defer resp.Body.Close()
-	for _, name := range []string{"Content-Type", "Location", IndexHeader, StaleHeader} {
+	for _, name := range []string{"Content-Type", "Location", "Etag", IndexHeader, StaleHeader} {
 		if v := resp.Header.Get(name); v != "" {
 			w.Header().Set(name, v)
 		}
@@ -248,6 +249,9 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, out *reply, err 
 	}
 	if out.location != "" {
 		h.Set("Location", out.location)
+	}
+	if out.etag != "" {
+		h.Set("Etag", out.etag)
 	}
 	if out.status != 0 {
 		w.WriteHeader(out.status)

@@ -133,6 +133,28 @@ func (b *bench) Submission(_ context.Context, description, nonce []byte) (fsm.Su
 	return fsm.SubmitJob{ID: d.ID, Nonce: nonce, Kind: "copy", Spec: description}, nil
 }
 
+// Edit reads {"id": ..., "live": ..., "rest": ..., "places": ...}; what is not as in the description that the job has changes.
+func (b *bench) Edit(_ context.Context, job *fsm.Job, description []byte) (Change, error) {
+	var before, now map[string]string
+	if err := errors.Join(json.Unmarshal(job.Spec, &before), json.Unmarshal(description, &now)); err != nil {
+		return Change{}, InvalidJob(errors.New("job:1:1: the file is not a mapping"))
+	}
+	c := Change{Command: fsm.EditJob{Job: job.ID, Nonce: job.Nonce, Kind: job.Type, Spec: description}}
+	for _, key := range []string{"live", "places", "rest"} {
+		if before[key] == now[key] {
+			continue
+		}
+		c.Fields = append(c.Fields, key)
+		if key != "live" {
+			c.Rest = append(c.Rest, key)
+		}
+		if key == "places" {
+			c.Places = append(c.Places, key)
+		}
+	}
+	return c, nil
+}
+
 func (b *bench) Description(job *fsm.Job) (any, error) {
 	return map[string]string{"id": job.ID, "secret_key": "***"}, nil
 }

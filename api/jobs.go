@@ -36,7 +36,8 @@ func (s *Server) routes() []route {
 		{"GET /v1/jobs/{id}/records", here, fsm.Viewer, s.listRecords},
 		{"GET /v1/jobs/{id}/report", here, fsm.Viewer, s.showTotals},
 		{"GET /v1/jobs/{id}/why", here, fsm.Viewer, s.traceKey},
-		{"GET /v1/jobs/{id}/spec", here, fsm.Viewer, s.showSpec},
+		{"GET /v1/jobs/{id}/spec", preferred, fsm.Viewer, s.showSpec},
+		{"PUT /v1/jobs/{id}/spec", leader, fsm.Operator, s.editJob},
 		{"GET /v1/machines", preferred, fsm.Viewer, s.listMachines},
 		{"GET /v1/machines/{id}/tasks", preferred, fsm.Viewer, s.listMachineTasks},
 		{"POST /v1/machines/{id}/drain", leader, fsm.Operator, s.drain(true)},
@@ -171,7 +172,7 @@ func (s *Server) showSpec(_ context.Context, in *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reply{document: d}, nil
+	return &reply{document: d, etag: revisionOf(job)}, nil
 }
 
 // verb is what an operator can ask of a job, and when.
@@ -179,21 +180,21 @@ type verb struct {
 	name    string
 	allowed []fsm.JobState
 	aborts  bool // the state forgets the uploads of the job's tasks
-	command func(job *fsm.Job, reason string) fsm.Command
+	command func(job *fsm.Job, given Reason) fsm.Command
 }
 
 func verbs() []verb {
 	return []verb{
-		{"pause", []fsm.JobState{fsm.Pending, fsm.Running, fsm.Paused}, false, func(j *fsm.Job, reason string) fsm.Command {
-			return fsm.PauseJob{Job: j.ID, Nonce: j.Nonce, Reason: reason, Class: "operator"}
+		{"pause", []fsm.JobState{fsm.Pending, fsm.Running, fsm.Paused}, false, func(j *fsm.Job, given Reason) fsm.Command {
+			return fsm.PauseJob{Job: j.ID, Nonce: j.Nonce, Reason: given.Reason, Class: "operator"}
 		}},
-		{"continue", []fsm.JobState{fsm.Paused}, false, func(j *fsm.Job, _ string) fsm.Command {
+		{"continue", []fsm.JobState{fsm.Paused}, false, func(j *fsm.Job, _ Reason) fsm.Command {
 			return fsm.ContinueJob{Job: j.ID, Nonce: j.Nonce}
 		}},
-		{"redo", []fsm.JobState{fsm.Paused, fsm.Waiting, fsm.Succeeded, fsm.Failed, fsm.Canceled}, true, func(j *fsm.Job, _ string) fsm.Command {
-			return fsm.RedoJob{Job: j.ID, Nonce: j.Nonce}
+		{"redo", []fsm.JobState{fsm.Paused, fsm.Waiting, fsm.Succeeded, fsm.Failed, fsm.Canceled}, true, func(j *fsm.Job, given Reason) fsm.Command {
+			return fsm.RedoJob{Job: j.ID, Nonce: j.Nonce, Paused: given.Paused}
 		}},
-		{"retry", []fsm.JobState{fsm.Failed}, false, func(j *fsm.Job, _ string) fsm.Command {
+		{"retry", []fsm.JobState{fsm.Failed}, false, func(j *fsm.Job, _ Reason) fsm.Command {
 			return fsm.RetryJob{Job: j.ID, Nonce: j.Nonce}
 		}},
 	}
@@ -201,17 +202,18 @@ func verbs() []verb {
 
 func removal() verb {
 	return verb{"rm", []fsm.JobState{fsm.Pending, fsm.Paused, fsm.Waiting, fsm.Succeeded, fsm.Failed, fsm.Canceled}, true,
-		func(j *fsm.Job, _ string) fsm.Command { return fsm.RemoveJob{Job: j.ID, Nonce: j.Nonce} }}
+		func(j *fsm.Job, _ Reason) fsm.Command { return fsm.RemoveJob{Job: j.ID, Nonce: j.Nonce} }}
 }
 
-// Reason is the optional body of POST /v1/jobs/ID/pause.
+// Reason is the optional body of POST /v1/jobs/ID/pause and of redo.
 type Reason struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason,omitempty"` // of a pause, as status shows it
+	Paused bool   `json:"paused,omitempty"` // of a redo: begin only when continued
 }
 
 func (s *Server) verb(v verb) func(context.Context, *call) (*reply, error) {
 	return func(ctx context.Context, in *call) (*reply, error) {
-		if err := s.act(ctx, in, v); err != nil {
+		if _, err := s.act(ctx, in, v); err != nil {
 			return nil, err
 		}
 		return s.describe(ctx, in.PathValue("id"))
@@ -219,53 +221,64 @@ func (s *Server) verb(v verb) func(context.Context, *call) (*reply, error) {
 }
 
 func (s *Server) removeJob(ctx context.Context, in *call) (*reply, error) {
-	if err := s.act(ctx, in, removal()); err != nil {
+	left, err := s.act(ctx, in, removal())
+	if err != nil {
 		return nil, err
 	}
-	return &reply{document: &Created{ID: in.PathValue("id")}}, nil
+	return &reply{document: &Removed{ID: in.PathValue("id"), Warning: warningOf(left)}}, nil
 }
 
-// act does what a verb asks of the job that the path names.
-func (s *Server) act(ctx context.Context, in *call, v verb) error {
+// act does what a verb asks of the job that the path names. left is why uploads that the job recorded are not aborted.
+func (s *Server) act(ctx context.Context, in *call, v verb) (left, err error) {
 	reason := Reason{Reason: "paused by an operator"}
 	if len(bytes.TrimSpace(in.body)) > 0 {
 		if err := decode(in.body, &reason); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if len(reason.Reason) > reasonLength {
-		return problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the reason has more than %d bytes", reasonLength)
+		return nil, problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the reason has more than %d bytes", reasonLength)
 	}
 	job, err := s.job(in.PathValue("id"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !slices.Contains(v.allowed, job.State) {
-		return notAllowed(v, job)
+		return nil, notAllowed(v, job)
 	}
 	if v.aborts {
-		s.abortUploads(ctx, job)
+		left = s.abortUploads(ctx, job)
 	}
-	err = s.propose(ctx, in, v.name, job.ID, v.command(job, reason.Reason))
+	err = s.propose(ctx, in, v.name, job.ID, v.command(job, reason))
 	if errors.Is(err, fsm.ErrJobState) {
 		if now, gone := s.job(job.ID); gone == nil {
 			job = now // it changed between the look and the command
 		}
-		return notAllowed(v, job)
+		return nil, notAllowed(v, job)
 	}
 	if err == nil {
 		s.cfg.Logger.Info("job changed", "job", job.ID, "verb", v.name, "by", in.caller)
 	}
-	return err
+	return left, err
 }
 
 // abortUploads leaves nothing half-written behind where it can. What it cannot abort does not keep the job from going.
-func (s *Server) abortUploads(ctx context.Context, job *fsm.Job) {
+func (s *Server) abortUploads(ctx context.Context, job *fsm.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, abortPatience)
 	defer cancel()
-	if err := s.cfg.Jobs.AbortUploads(ctx, job); err != nil {
+	err := s.cfg.Jobs.AbortUploads(ctx, job)
+	if err != nil {
 		s.cfg.Logger.Warn("uploads that the job recorded are not aborted", "job", job.ID, "error", err)
 	}
+	return err
+}
+
+// warningOf tells what an operator has to look after when uploads are left.
+func warningOf(left error) string {
+	if left == nil {
+		return ""
+	}
+	return clean("unfinished uploads may be left at the destination, to be aborted there: "+strings.ReplaceAll(left.Error(), "\n", "; "), reasonLength)
 }
 
 // notAllowed names the states that allow a verb.
@@ -280,10 +293,13 @@ func notAllowed(v verb, job *fsm.Job) error {
 	return p
 }
 
-func either(words []string) string {
+func either(words []string) string { return list(words, "or") }
+
+// list joins words, the last one by a conjunction.
+func list(words []string, conjunction string) string {
 	if len(words) == 1 {
 		return words[0]
 	}
 	last := len(words) - 1
-	return fmt.Sprintf("%s or %s", strings.Join(words[:last], ", "), words[last])
+	return fmt.Sprintf("%s %s %s", strings.Join(words[:last], ", "), conjunction, words[last])
 }

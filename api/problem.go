@@ -20,6 +20,7 @@ type Problem struct {
 	Detail  string         `json:"detail,omitempty"`
 	Allowed []fsm.JobState `json:"allowed_states,omitempty"` // the job states that allow what was asked
 	Needed  fsm.Role       `json:"needed_role,omitempty"`    // that allows what was asked
+	Keys    []string       `json:"keys,omitempty"`           // of a job's description, that cannot be changed now
 }
 
 // Error gives the detail.
@@ -58,6 +59,8 @@ const (
 	CodeNoToken      = "no-such-token"
 	CodeTokenExists  = "token-exists"
 	CodeKeyState     = "key-state"
+	CodeOutdated     = "outdated"         // a change was made of what is not there any more
+	CodeNoRevision   = "revision-missing" // a change does not say what it was made of
 )
 
 // ErrNoLeader means that no leader is known, or that none answered in time.

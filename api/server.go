@@ -32,6 +32,8 @@ type Jobs interface {
 	// Submission makes the command of a description as it was sent, with its credentials sealed. What is wrong with the
 	// description is an InvalidJob.
 	Submission(ctx context.Context, description, nonce []byte) (fsm.SubmitJob, error)
+	// Edit makes the command that gives a job a description as it was sent. Secrets that it leaves masked are kept.
+	Edit(ctx context.Context, job *fsm.Job, description []byte) (Change, error)
 	// Description is a job's description in the form in which it is sent, secrets masked.
 	Description(job *fsm.Job) (any, error)
 	// Preview looks at what adding a description would meet. What is wrong with the description is an InvalidJob.

@@ -27,7 +27,10 @@ func TestVerbs(t *testing.T) {
 				var err error
 				switch v.name {
 				case "rm":
-					err = b.client.Remove(t.Context(), "j")
+					var done *Removed
+					if done, err = b.client.Remove(t.Context(), "j"); err == nil && !strings.Contains(done.Warning, "the store is away") {
+						t.Errorf("removed with the warning %q", done.Warning)
+					}
 				default:
 					_, err = b.client.act(t.Context(), "j", v.name, nil)
 				}
@@ -63,7 +66,7 @@ func TestVerbsLeadToStates(t *testing.T) {
 	}{
 		{fsm.Running, func(b *bench) (*Job, error) { return b.client.Pause(b.t.Context(), "j", "lunch") }, fsm.Paused},
 		{fsm.Paused, func(b *bench) (*Job, error) { return b.client.Continue(b.t.Context(), "j") }, fsm.Running},
-		{fsm.Succeeded, func(b *bench) (*Job, error) { return b.client.Redo(b.t.Context(), "j") }, fsm.Pending},
+		{fsm.Succeeded, func(b *bench) (*Job, error) { return b.client.Redo(b.t.Context(), "j", false) }, fsm.Pending},
 		{fsm.Failed, func(b *bench) (*Job, error) { return b.client.Retry(b.t.Context(), "j") }, fsm.Running},
 	} {
 		b := newBench(t)

@@ -70,3 +70,51 @@ func TestReveal(t *testing.T) {
 		}
 	}
 }
+
+// TestSetSecret takes what was typed, and refuses it for anything else.
+func TestSetSecret(t *testing.T) {
+	j := New("x")
+	if err := j.SetSecret("source.secret_key", "typed"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := j.Source.SecretKey.Reveal(); got != "typed" || err != nil {
+		t.Errorf("got something else, or %v", err)
+	}
+	for _, path := range []string{"compare", "source.url", "source", "filter.access_key"} {
+		if IsSecret(path) {
+			t.Errorf("%s counts as a secret", path)
+		}
+		if err := j.SetSecret(path, "hunter2"); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func TestCheckKey(t *testing.T) {
+	for path, want := range map[string]string{
+		"compare": "", "filter": "", "source.secret_key": "",
+		"compar":   `flag --set: compar: unknown key, did you mean "compare"?`,
+		"schedule": "not supported by this version", "": "unknown key",
+	} {
+		err := CheckKey(path)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", path, err, want)
+		}
+	}
+}
+
+// TestFromJSON writes remarks behind values, and what it writes means the same.
+func TestFromJSON(t *testing.T) {
+	doc := []byte(`{"id":"a","source":{"url":"/s","secret_key":"***"},"filter":{"include":["*.jpg","# x"]},"task":{"objects":5,"bytes":7},"destination":{"url":"/d"}}`)
+	text, err := FromJSON(doc, map[string]string{"task.objects": "few", "id": "its name", "not.there": "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "id: a # its name\nsource:\n  url: /s\n  secret_key: \"***\"\nfilter:\n  include:\n  - \"*.jpg\"\n  - \"# x\"\ntask:\n  objects: 5 # few\n  bytes: 7\ndestination:\n  url: /d\n"
+	if string(text) != want {
+		t.Errorf("got:\n%s\nwant:\n%s", text, want)
+	}
+	if _, err := FromJSON([]byte("["), nil); err == nil {
+		t.Error("broken JSON is taken")
+	}
+}

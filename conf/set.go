@@ -1,6 +1,9 @@
 package conf
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Assign applies one key=value of the flag --set.
 func (j *Job) Assign(assignment string) error {
@@ -26,4 +29,33 @@ func (j *Job) SetFlagList(flag, path string, texts []string) error {
 		v.items = append(v.items, value{at: at, kind: scalar, text: text, flag: true})
 	}
 	return j.set(path, at, v)
+}
+
+// CheckKey tells what is wrong with a key, by its dotted path, that the flag --set names: it is unknown, or not built yet.
+func CheckKey(path string) error {
+	at := position{origin: "flag --set"}
+	all := keys()
+	i := slices.IndexFunc(all, func(k key) bool { return k.path == path })
+	switch {
+	case i < 0:
+		return at.fail(path, unknownKey(path, all))
+	case all[i].later:
+		return at.fail(path, &problem{"is " + unsupported, ""})
+	}
+	return nil
+}
+
+// IsSecret tells whether a key, by its dotted path, holds a secret.
+func IsSecret(path string) bool {
+	side, field, _ := strings.Cut(path, ".")
+	return (side == "source" || side == "destination") && slices.Contains([]string{"access_key", "secret_key", "session_token"}, field)
+}
+
+// SetSecret gives a key that holds a secret the value that somebody typed when asked for it.
+func (j *Job) SetSecret(path, text string) error {
+	at := position{origin: "answer"}
+	if !IsSecret(path) {
+		return at.fail(path, &problem{"holds no secret", ""})
+	}
+	return j.set(path, at, value{at: at, kind: scalar, text: text})
 }

@@ -170,9 +170,17 @@ func convertMapping(name string, v value, entries []*ast.MappingValueNode) (valu
 	return v, nil
 }
 
-// FromJSON writes a JSON document as YAML, in the form that job files have.
-func FromJSON(doc []byte) ([]byte, error) {
-	text, err := yaml.JSONToYAML(doc)
+// FromJSON writes a JSON document as YAML, in the form that job files have, with remarks behind the values of dotted keys.
+func FromJSON(doc []byte, remarks map[string]string) ([]byte, error) {
+	var ordered yaml.MapSlice
+	if err := yaml.UnmarshalWithOptions(doc, &ordered, yaml.UseOrderedMap()); err != nil {
+		return nil, fmt.Errorf("read JSON: %w", err)
+	}
+	comments := yaml.CommentMap{}
+	for key, text := range remarks {
+		comments["$."+key] = []*yaml.Comment{yaml.LineComment(" " + text)}
+	}
+	text, err := yaml.MarshalWithOptions(ordered, yaml.WithComment(comments))
 	if err != nil {
 		return nil, fmt.Errorf("write as YAML: %w", err)
 	}

@@ -25,6 +25,8 @@ func (s *State) apply(c Command) error {
 		return s.removeJob(c)
 	case RedoJob:
 		return s.redoJob(c)
+	case EditJob:
+		return s.editJob(c)
 	case SetJobLimits:
 		return s.setJobLimits(c)
 	case SetSettings:

@@ -53,7 +53,7 @@ func (s *State) startPass(c StartPass) error {
 	}
 	job := &Job{
 		ID: old.ID, Nonce: old.Nonce, Spec: old.Spec, Limits: old.Limits, Type: old.Type, Priority: old.Priority,
-		Submitted: old.Submitted, State: Running, Pass: c.Pass, Started: c.At, PassClock: c.Clock, SkewNanos: c.SkewNanos,
+		Revision: old.Revision, Submitted: old.Submitted, State: Running, Pass: c.Pass, Started: c.At, PassClock: c.Clock, SkewNanos: c.SkewNanos,
 		PrevStart: old.PrevStart, Places: old.Places, Incarnation: old.Incarnation, Redone: old.Redone,
 	}
 	if old.State != Pending {
@@ -193,10 +193,14 @@ func (s *State) redoJob(c RedoJob) error {
 		return ErrJobState
 	}
 	s.dropTasks(old.ID)
-	s.jobs[old.ID] = &Job{
-		ID: old.ID, Nonce: old.Nonce, Spec: old.Spec, Limits: old.Limits, Type: old.Type, Priority: old.Priority,
+	job := &Job{
+		ID: old.ID, Nonce: old.Nonce, Spec: old.Spec, Limits: old.Limits, Type: old.Type, Priority: old.Priority, Revision: old.Revision,
 		State: Pending, Submitted: old.Submitted, Incarnation: old.Incarnation + 1, Redone: c.At,
 	}
+	if c.Paused {
+		job.State, job.Reason, job.Class = Paused, "started afresh, to begin when it is continued", "operator"
+	}
+	s.jobs[old.ID] = job
 	return nil
 }
 

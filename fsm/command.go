@@ -29,6 +29,7 @@ const (
 	TypeSetSettings  Type = 20
 	TypeSetNode      Type = 21
 	TypeSetClusterID Type = 22
+	TypeEditJob      Type = 23
 	TypeFixPlaces    Type = 25
 	TypeShareParts   Type = 26
 	TypeSetJobLimits Type = 27
@@ -128,11 +129,36 @@ type RetryJob struct {
 }
 
 // RedoJob starts a job afresh that is finished, paused or canceled: a new incarnation under the same ID and nonce, with
-// no pass, no sums and no task. At tells a repeat from the next redo.
+// no pass, no sums and no task. With Paused it begins when it is continued. At tells a repeat from the next redo.
 type RedoJob struct {
-	Job   string `json:"job"`
-	Nonce []byte `json:"nonce"`
-	At    int64  `json:"at"`
+	Job    string `json:"job"`
+	Nonce  []byte `json:"nonce"`
+	Paused bool   `json:"paused,omitempty"`
+	At     int64  `json:"at"`
+}
+
+// EditScope is how much of a job a change of its description touches, and so when it is allowed.
+type EditScope string
+
+// The scopes. Each one includes those before it.
+const (
+	EditLive   EditScope = "live"   // what a running job takes over: limits, credentials
+	EditRest   EditScope = "rest"   // what holds for all that is not settled yet: not while the job runs
+	EditPlaces EditScope = "places" // which job it is, its sides and type: only before its first pass
+)
+
+// EditJob changes a job's description. It must have been made of the one that the job has: ErrOutdated. Sent again, when
+// the job has the new one, it is no error.
+type EditJob struct {
+	Job    string    `json:"job"`
+	Nonce  []byte    `json:"nonce"`
+	Base   []byte    `json:"base"` // SHA-256 of the description that was changed
+	Spec   []byte    `json:"spec"` // JSON of a Spec
+	Kind   string    `json:"type"` // copy, verify, list
+	Limits JobLimits `json:"limits"`
+	Scope  EditScope `json:"scope"`
+	Renews bool      `json:"renews,omitempty"` // it brings other credentials
+	At     int64     `json:"at"`
 }
 
 // FixPlaces records what both sides of a job are in a pass that is to start or runs, as JSON of the scheduler's, which is

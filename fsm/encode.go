@@ -33,6 +33,7 @@ func (SetNode) Type() Type      { return TypeSetNode }
 func (SetClusterID) Type() Type { return TypeSetClusterID }
 func (FixPlaces) Type() Type    { return TypeFixPlaces }
 func (SetJobLimits) Type() Type { return TypeSetJobLimits }
+func (EditJob) Type() Type      { return TypeEditJob }
 func (ShareParts) Type() Type   { return TypeShareParts }
 func (PutToken) Type() Type     { return TypePutToken }
 func (RemoveToken) Type() Type  { return TypeRemoveToken }
@@ -189,6 +190,8 @@ func decodeOne(t Type, body []byte) (Command, error) {
 		return decodeAs[SetClusterID](body)
 	case TypeFixPlaces:
 		return decodeAs[FixPlaces](body)
+	case TypeEditJob:
+		return decodeAs[EditJob](body)
 	case TypeSetJobLimits:
 		return decodeAs[SetJobLimits](body)
 	case TypeShareParts:

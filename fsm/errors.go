@@ -14,6 +14,7 @@ var (
 	ErrNotPending = errors.New("the task is not pending")
 	ErrUnfinished = errors.New("tasks are outstanding")
 	ErrOtherID    = errors.New("the cluster has another ID")
+	ErrOutdated   = errors.New("made of a description that is not the job's any more")
 	ErrInvalid    = errors.New("invalid command")
 
 	ErrNoToken       = errors.New("no such token")

@@ -86,7 +86,10 @@ func (g *generator) jobCommand(j *Job) Command {
 	goOn := ContinueJob{Job: j.ID, Nonce: nonce, At: g.stamp}
 	retry := RetryJob{Job: j.ID, Nonce: nonce, Auto: g.chance(50), At: g.stamp}
 	remove := RemoveJob{Job: j.ID, Nonce: nonce}
-	redo := RedoJob{Job: j.ID, Nonce: nonce, At: g.stamp}
+	redo := RedoJob{Job: j.ID, Nonce: nonce, Paused: g.chance(30), At: g.stamp}
+	if g.chance(10) {
+		return g.edit(j, nonce)
+	}
 	if g.chance(70) {
 		switch j.State {
 		case Pending, Succeeded, Waiting:
@@ -102,12 +105,26 @@ func (g *generator) jobCommand(j *Job) Command {
 		}
 	}
 	if g.chance(40) {
-		redo := RedoJob{Job: j.ID, Nonce: nonce, At: g.stamp}
 		return pick(g, []Command{remove, redo, redo, redo, CancelJob{Job: j.ID, Nonce: nonce, Reason: "r", At: g.stamp}})
 	}
 	limits := SetJobLimits{Job: j.ID, Nonce: nonce, Spec: []byte(`{"version": 2}`), Limits: JobLimits{MaxFailures: int64(g.r.IntN(200)), Bandwidth: g.timetable()}}
 	return pick(g, []Command{start, finish, goOn, retry, g.fold(j), limits,
 		PauseJob{Job: j.ID, Nonce: nonce, Reason: "r", Class: "c", At: g.stamp}})
+}
+
+// edit makes a change of a job's description, now and then of one that it does not have.
+func (g *generator) edit(j *Job, nonce []byte) Command {
+	base := j.SpecHash()
+	c := EditJob{Job: j.ID, Nonce: nonce, Base: base[:], Spec: fmt.Appendf(nil, `{"version": %d}`, 3+g.r.IntN(3)), Kind: j.Type,
+		Limits: JobLimits{MaxFailures: int64(g.r.IntN(200)), Bandwidth: g.timetable()}, Renews: g.chance(50), At: g.stamp,
+		Scope: pick(g, []EditScope{EditLive, EditRest, EditPlaces, ""})}
+	if g.chance(10) {
+		c.Base = g.segment().Name
+	}
+	if c.Scope == EditPlaces {
+		c.Kind = pick(g, []string{"copy", "verify", "list"})
+	}
+	return c
 }
 
 func (g *generator) fixPlaces(j *Job) Command {

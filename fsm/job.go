@@ -25,6 +25,8 @@ type Job struct {
 	Limits   JobLimits       `json:"limits"`
 	Type     string          `json:"type"` // copy, verify, list
 	Priority int             `json:"priority,omitempty"`
+	Revision uint64          `json:"revision,omitempty"` // raft index of the last change of Spec; 0 while it is as submitted
+	Renewed  int64           `json:"renewed,omitempty"`  // when credentials were last replaced in this pass
 	State    JobState        `json:"state"`
 	Reason   string          `json:"reason,omitempty"` // why paused, failed or canceled
 	Class    string          `json:"class,omitempty"`  // error class that goes with Reason

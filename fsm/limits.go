@@ -66,7 +66,10 @@ func (s *State) setJobLimits(c SetJobLimits) error {
 		return invalid("spec is not JSON")
 	}
 	job := clone(old)
-	job.Spec, job.Limits = spec.Bytes(), c.Limits
+	if !bytes.Equal(old.Spec, spec.Bytes()) {
+		job.Spec, job.Revision = spec.Bytes(), s.index
+	}
+	job.Limits = c.Limits
 	s.jobs[job.ID] = job
 	return nil
 }

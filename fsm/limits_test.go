@@ -29,6 +29,7 @@ func TestSetJobLimits(t *testing.T) {
 	c := SetJobLimits{Job: "j", Nonce: testNonce, Spec: []byte(`{ "version": 1, "limits": {} }`), Limits: JobLimits{MaxFailures: 2, Bandwidth: []RateSlot{{7, 8}}}}
 	b.must(c)
 	want := *before
+	want.Revision = b.index
 	want.Limits, want.Spec = c.Limits, []byte(`{"version":1,"limits":{}}`)
 	if d := cmp.Diff(&want, b.m.state.Job("j")); d != "" {
 		t.Error(d)

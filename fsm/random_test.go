@@ -121,6 +121,9 @@ func TestInvariants(t *testing.T) {
 			t.Errorf("the random commands have %d accepted ones of type %d", accepted[n], n)
 		}
 	}
+	if accepted[TypeEditJob] < 5 {
+		t.Errorf("the random commands have %d accepted ones of type %d", accepted[TypeEditJob], TypeEditJob)
+	}
 	if accepted[TypeFixPlaces] < 5 {
 		t.Errorf("the random commands have %d accepted ones of type %d", accepted[TypeFixPlaces], TypeFixPlaces)
 	}

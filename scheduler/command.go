@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
 // Failed attempts: a task waits longer after each one, and is given up after maxAttempts in a row that settled nothing.
@@ -121,6 +122,8 @@ func (r *reign) stampWork(cmd fsm.Command) fsm.Command {
 	case fsm.FailTask:
 		attempts := r.stumbled(c.Task)
 		c.At, c.NotBefore = now, now+int64(backoff(attempts, r.cfg.Jitter()))
+		// What wants other credentials or permissions wants somebody to give them, for all tasks of the job.
+		c.Pause = c.Pause || attempts >= maxAttempts && c.Class == string(store.Auth)
 		c.GiveUp = attempts >= maxAttempts && !c.Pause
 		if c.Pause {
 			c.NotBefore = 0 // the operator decides when it goes on

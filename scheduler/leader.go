@@ -240,6 +240,9 @@ func stamp(cmd fsm.Command, now int64) fsm.Command {
 	case fsm.RedoJob:
 		c.At = now
 		return c
+	case fsm.EditJob:
+		c.At = now
+		return c
 	case fsm.PutToken:
 		c.At = now
 		return c

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -491,6 +492,37 @@ func TestPauseByWorker(t *testing.T) {
 			}
 			r.must(fsm.ContinueJob{Job: "a", Nonce: nonceOf("a")})
 			p.work()
+		}
+	})
+}
+
+// TestRefusedTaskPausesItsJob: what is refused for want of permission is tried as often as anything else, and then the job
+// waits for somebody to give it, with no range given up.
+func TestRefusedTaskPausesItsJob(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.puppet("n", 1)
+		copying(r, p, 1)
+		fail := func() {
+			t.Helper()
+			h := p.running[0]
+			if err := p.do(fsm.FailTask{Task: h.Task, Epoch: h.Epoch, Class: "auth", Reason: "source: list: ExpiredToken"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range maxAttempts - 1 {
+			fail()
+			if job := r.job("a"); job.State != fsm.Running {
+				t.Fatalf("job %+v", job)
+			}
+			p.work()
+		}
+		fail()
+		if job := r.job("a"); job.State != fsm.Paused || job.Class != "auth" || !strings.Contains(job.Reason, "ExpiredToken") || job.TasksLost != 0 {
+			t.Fatalf("job %+v", job)
+		}
+		r.must(fsm.ContinueJob{Job: "a", Nonce: nonceOf("a")})
+		if as := p.work(); len(as) != 1 {
+			t.Errorf("%d tasks granted", len(as))
 		}
 	})
 }

@@ -12,7 +12,8 @@ import (
 
 // openJobs keeps the stores of jobs open between tasks.
 type openJobs struct {
-	open Open
+	open  Open
+	renew Renew // nil: what changed is opened anew
 
 	mu      sync.Mutex
 	entries map[JobKey]*openJob
@@ -21,15 +22,17 @@ type openJobs struct {
 
 // openJob is one pass of a job, opened or being opened.
 type openJob struct {
-	spec      []byte
 	ready     chan struct{} // closed when the fields below are set
 	job       *transfer.Job
 	preflight Preflight
 	err       error
 	stamp     sync.Once
 
-	users   int  // guarded by openJobs.mu, as is retired
-	retired bool // out of the map: closed by its last user
+	// Guarded by openJobs.mu.
+	spec     []byte // that it was opened by, or took over since
+	revision uint64 // of spec
+	users    int
+	retired  bool // out of the map: closed by its last user
 }
 
 // forPass returns the job that all tasks of its pass share. It may have been opened before the pass began.
@@ -38,16 +41,16 @@ func (e *openJob) forPass(job *fsm.Job) *transfer.Job {
 	return e.job
 }
 
-func newOpenJobs(open Open) *openJobs {
-	return &openJobs{open: open, entries: map[JobKey]*openJob{}}
+func newOpenJobs(open Open, renew Renew) *openJobs {
+	return &openJobs{open: open, renew: renew, entries: map[JobKey]*openJob{}}
 }
 
-// acquire returns the opened job and opens it if nobody did; release gives it back. A job whose description changed is
-// opened anew.
+// acquire returns the opened job and opens it if nobody did; release gives it back. A job whose description changed takes
+// that over, or is opened anew.
 func (o *openJobs) acquire(ctx context.Context, key JobKey, job *fsm.Job) (*openJob, error) {
 	o.mu.Lock()
 	e := o.entries[key]
-	if e != nil && !bytes.Equal(e.spec, job.Spec) {
+	if e != nil && !o.current(e, job) {
 		o.drop(key, e)
 		e = nil
 	}
@@ -56,7 +59,7 @@ func (o *openJobs) acquire(ctx context.Context, key JobKey, job *fsm.Job) (*open
 		o.mu.Unlock()
 		return o.await(ctx, e)
 	}
-	e = &openJob{spec: job.Spec, ready: make(chan struct{}), users: 1}
+	e = &openJob{spec: job.Spec, revision: job.Revision, ready: make(chan struct{}), users: 1}
 	o.entries[key] = e
 	o.mu.Unlock()
 
@@ -70,6 +73,40 @@ func (o *openJobs) acquire(ctx context.Context, key JobKey, job *fsm.Job) (*open
 		o.mu.Unlock()
 	}
 	return o.await(ctx, e)
+}
+
+// current brings an opened job up to its description, in place so that tasks under way have it as well, and tells whether
+// that worked. A description older than the one that it has comes from a call that was overtaken, and is let be. The caller
+// holds mu.
+func (o *openJobs) current(e *openJob, job *fsm.Job) bool {
+	if job.Revision < e.revision || bytes.Equal(e.spec, job.Spec) {
+		return true
+	}
+	select {
+	case <-e.ready:
+	default:
+		return false // it is being opened by the old one, and may fail for that
+	}
+	if o.renew == nil || e.err != nil || o.renew(e.spec, job, e.job) != nil {
+		return false
+	}
+	e.spec, e.revision = job.Spec, job.Revision
+	return true
+}
+
+// update brings a job that is open up to its description, or lets the next user open it anew. It tells whether it was out
+// of date, and whether tasks under way have the new one.
+func (o *openJobs) update(key JobKey, job *fsm.Job) (outdated, taken bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e := o.entries[key]
+	if e == nil || job.Revision <= e.revision {
+		return false, false
+	}
+	if taken = o.current(e, job); !taken {
+		o.drop(key, e)
+	}
+	return true, taken
 }
 
 // await waits until an entry is opened. On error the caller's use of it has ended.
@@ -134,14 +171,14 @@ func closeJob(job *transfer.Job) error {
 	return err
 }
 
-// keys lists the passes that are open.
-func (o *openJobs) keys() (keys []JobKey) {
+// keys lists the passes that are open, and the revisions of the descriptions that they go by.
+func (o *openJobs) keys() (keys []JobKey, revisions []uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for key := range o.entries {
-		keys = append(keys, key)
+	for key, e := range o.entries {
+		keys, revisions = append(keys, key), append(revisions, e.revision)
 	}
-	return keys
+	return keys, revisions
 }
 
 // closeAll closes everything; nobody uses it any more. It returns every error of closing that there was.

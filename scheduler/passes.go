@@ -102,6 +102,7 @@ func (r *reign) jobCommands() (cmds []fsm.Command, jobs []string) {
 	defer r.mu.Unlock()
 	now := r.cfg.Clock.Monotonic()
 	r.cfg.Machine.Read(func(state *fsm.State) {
+		r.outdate(state)
 		active := map[JobKey]bool{}
 		room := roomForJobs(state)
 		for _, job := range inTurn(state.Jobs()) {
@@ -119,7 +120,7 @@ func (r *reign) jobCommands() (cmds []fsm.Command, jobs []string) {
 				cmd = r.jobCommand(job, key)
 			}
 			if starts(cmd) {
-				if room == 0 {
+				if room == 0 || job.Incarnation > 0 && job.Pass == 0 && r.haunted(state, now) {
 					continue
 				}
 				room--

@@ -141,9 +141,9 @@ func (o *openJobs) outdate(key JobKey, e *openJob) {
 	}
 }
 
-// report is what the node says of a job that it opened.
-func (e *openJob) report(key JobKey) Preflight {
+// report is what the node says of a job that it opened by a description of such a revision.
+func (e *openJob) report(key JobKey, revision uint64) Preflight {
 	p := e.preflight
-	p.Job, p.OK = key, true
+	p.Job, p.Revision, p.OK = key, revision, true
 	return p
 }

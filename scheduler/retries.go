@@ -28,15 +28,16 @@ func (r *reign) retryAt(job *fsm.Job, now int64) int64 {
 	return now + int64(retryDelay(job.Retries))
 }
 
-// mayPass tells whether any class of what failed is one that time may help.
+// mayPass tells whether any class of what failed is one that time may help, or that new credentials have helped.
 func mayPass(job *fsm.Job) bool {
+	renewed := job.Renewed > max(job.Started, job.Retried)
 	for class := range job.Classes {
-		if passes(class) {
+		if passes(class) || renewed && store.Class(class) == store.Auth {
 			return true
 		}
 	}
 	for i := range job.LostRanges {
-		if passes(job.LostRanges[i].Class) {
+		if class := job.LostRanges[i].Class; passes(class) || renewed && store.Class(class) == store.Auth {
 			return true
 		}
 	}

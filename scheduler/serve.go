@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -109,6 +110,22 @@ func (r *reign) poll(ctx context.Context, s *session, req *SyncRequest, resp *Sy
 	}
 }
 
+// setOpened takes over what a poll says of the jobs that are open. A worker that tells no revisions is told of none.
+func (s *session) setOpened(keys []JobKey, revisions []uint64) {
+	s.opened = make(map[JobKey]uint64, len(keys))
+	for i, key := range keys {
+		s.opened[key] = math.MaxUint64
+		if len(revisions) == len(keys) {
+			s.opened[key] = revisions[i]
+		}
+	}
+	for key := range s.renewTold {
+		if _, open := s.opened[key]; !open {
+			delete(s.renewTold, key)
+		}
+	}
+}
+
 func (r *reign) setWaiting(s *session, seq uint64, waiting bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,6 +154,7 @@ func (r *reign) answer(s *session, req *SyncRequest, resp *SyncResponse, final b
 		a.Drop = r.dropsOf(state, s)
 		a.Preflight = r.preflightsFor(state, s)
 		a.Close = r.closable(state, s)
+		a.Renew = r.renewals(state, s)
 		a.Shares, shared = r.sharesOf(state, s)
 		a.Shared = sharedBy(state, s)
 	})
@@ -145,11 +163,17 @@ func (r *reign) answer(s *session, req *SyncRequest, resp *SyncResponse, final b
 	}
 	r.told(s, &a, yields)
 	resp.Assignments, resp.Drop, resp.Yield = a.Assignments, a.Drop, taskIDs(yields)
+	resp.Renew = a.Renew
 	resp.Preflight, resp.Close, resp.Split, resp.Shares, resp.Shared = a.Preflight, a.Close, a.Split, a.Shares, a.Shared
 	return true, nil
 }
 
 func (r *reign) urgent(s *session, a *SyncResponse, yields []fsm.TaskEpoch) bool {
+	for i := range a.Renew {
+		if s.renewTold[keyOf(&a.Renew[i], a.Renew[i].Pass)] < a.Renew[i].Revision {
+			return true
+		}
+	}
 	if len(a.Assignments) > 0 || len(a.Preflight) > 0 || len(a.Split) > 0 || s.sharesChanged(a.Shared) {
 		return true
 	}
@@ -176,6 +200,9 @@ func (r *reign) told(s *session, a *SyncResponse, yields []fsm.TaskEpoch) {
 	}
 	for _, te := range yields {
 		s.yieldTold[te] = true
+	}
+	for i := range a.Renew {
+		s.renewTold[keyOf(&a.Renew[i], a.Renew[i].Pass)] = a.Renew[i].Revision
 	}
 	s.sharesTold = markShares(a.Shared)
 	for _, te := range a.Split {
@@ -263,9 +290,32 @@ func (r *reign) activeKey(job *fsm.Job) (JobKey, bool) {
 	return JobKey{}, false
 }
 
+// renewals are the running jobs that the worker has open by an older description than they have.
+func (r *reign) renewals(state *fsm.State, s *session) (out []fsm.Job) {
+	for key, revision := range s.opened {
+		if job := state.Job(key.ID); job != nil && job.State == fsm.Running && keyOf(job, job.Pass) == key && revision < job.Revision {
+			out = append(out, jobInfo(job))
+		}
+	}
+	return out
+}
+
+// outdate forgets the pre-flights that an older description led to, where a newer one may lead elsewhere: those that failed,
+// and those of a job that has not begun, whose sides may have changed. The caller holds mu.
+func (r *reign) outdate(state *fsm.State) {
+	for _, s := range r.sessions {
+		for key, p := range s.preflights {
+			if job := state.Job(key.ID); job != nil && p.Revision < job.Revision && (!p.OK || job.Pass == 0) {
+				delete(s.preflights, key)
+				delete(s.asked, key)
+			}
+		}
+	}
+}
+
 // closable are the jobs that the worker opened and that need no more work.
 func (r *reign) closable(state *fsm.State, s *session) (out []JobKey) {
-	for _, key := range s.opened {
+	for key := range s.opened {
 		job := state.Job(key.ID)
 		if job != nil {
 			if active, ok := r.activeKey(job); ok && active == key {

@@ -22,8 +22,8 @@ type session struct {
 	slots   int
 	want    int
 	running map[uint64]Holding // as the latest poll said, less what ended since
-	opened  []JobKey
-	shares  []ShareUse // as the latest poll said
+	opened  map[JobKey]uint64  // with the revisions that they go by
+	shares  []ShareUse         // as the latest poll said
 
 	// Granted tasks that the worker was told of, with the poll that carried them. A task that a later poll does not
 	// report as running got lost on the way, or its process did.
@@ -31,6 +31,7 @@ type session struct {
 	dropTold   map[fsm.TaskEpoch]bool
 	yieldTold  map[fsm.TaskEpoch]bool
 	sharesTold []shareMark
+	renewTold  map[JobKey]uint64        // revision of the description that the worker was told last
 	marks      map[fsm.TaskEpoch]*mark  // of what the latest poll reported as running
 	asked      map[JobKey]time.Duration // when a pre-flight was asked for
 	preflights map[JobKey]preflightAt
@@ -47,7 +48,7 @@ func newSession(node, instance string, deadline time.Duration) *session {
 		node: node, instance: instance, deadline: deadline, running: map[uint64]Holding{},
 		delivered: map[fsm.TaskEpoch]uint64{}, dropTold: map[fsm.TaskEpoch]bool{}, yieldTold: map[fsm.TaskEpoch]bool{},
 		marks: map[fsm.TaskEpoch]*mark{},
-		asked: map[JobKey]time.Duration{}, preflights: map[JobKey]preflightAt{},
+		asked: map[JobKey]time.Duration{}, preflights: map[JobKey]preflightAt{}, renewTold: map[JobKey]uint64{},
 	}
 }
 
@@ -109,7 +110,8 @@ func (r *reign) sessionOf(req *SyncRequest, now time.Duration) (*session, error)
 
 // takePoll replaces what the session knows by what a newer poll says.
 func (r *reign) takePoll(s *session, req *SyncRequest) (lost []fsm.TaskEpoch) {
-	s.seq, s.slots, s.want, s.opened = req.Seq, req.Slots, req.Want, req.Opened
+	s.seq, s.slots, s.want = req.Seq, req.Slots, req.Want
+	s.setOpened(req.Opened, req.Revisions)
 	clear(s.running)
 	s.unheard = false
 	s.watch(req.Running, r.cfg.Clock.Monotonic())
@@ -169,6 +171,7 @@ func (r *reign) ended(s *session, te fsm.TaskEpoch) {
 	if s.running[te.Task].Epoch == te.Epoch {
 		delete(s.running, te.Task)
 	}
+	delete(s.delivered, te)
 	delete(r.yielding, te)
 	delete(r.splits, te)
 }
@@ -190,6 +193,24 @@ func (r *reign) lingering(state *fsm.State) map[uint64]bool {
 		}
 	}
 	return out
+}
+
+// haunted tells whether a process still runs a task that is gone from the state, as those of a job are that was started
+// afresh: the job begins again when no write of the time before can still come.
+func (r *reign) haunted(state *fsm.State, now time.Duration) bool {
+	for _, s := range r.sessions {
+		for id, h := range s.running {
+			if state.Task(id) == nil && !s.powerless(fsm.TaskEpoch{Task: id, Epoch: h.Epoch}, now) {
+				return true
+			}
+		}
+		for te := range s.delivered { // it may have begun, and not have said so yet
+			if state.Task(te.Task) == nil && !s.powerless(te, now) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // live sums what a job's running tasks did and have not settled. Progress that counts from a lower bound other than the

@@ -41,13 +41,15 @@ type SyncRequest struct {
 	// Stopping: give this process no more tasks. A poll that says so and runs nothing is its last call.
 	Stopping bool `json:"stopping,omitempty"`
 
-	Slots   int           `json:"slots,omitempty"` // tasks this worker runs at once
-	Busy    int           `json:"busy,omitempty"`
-	Running []Holding     `json:"running,omitempty"`
-	Opened  []JobKey      `json:"opened,omitempty"` // jobs whose stores are open
-	Shares  []ShareUse    `json:"shares,omitempty"` // of the jobs that tasks run of; without one a job moves nothing here
-	Want    int           `json:"want,omitempty"`   // tasks it may hold in all
-	Wait    time.Duration `json:"wait,omitempty"`   // how long to wait for news, at most 2 s
+	Slots   int       `json:"slots,omitempty"` // tasks this worker runs at once
+	Busy    int       `json:"busy,omitempty"`
+	Running []Holding `json:"running,omitempty"`
+	Opened  []JobKey  `json:"opened,omitempty"` // jobs whose stores are open
+	// Revisions are those of the descriptions that the jobs of Opened go by, in the same order.
+	Revisions []uint64      `json:"revisions,omitempty"`
+	Shares    []ShareUse    `json:"shares,omitempty"` // of the jobs that tasks run of; without one a job moves nothing here
+	Want      int           `json:"want,omitempty"`   // tasks it may hold in all
+	Wait      time.Duration `json:"wait,omitempty"`   // how long to wait for news, at most 2 s
 
 	Commands   [][]byte    `json:"commands,omitempty"` // encoded, independent of each other
 	Preflights []Preflight `json:"preflights,omitempty"`
@@ -91,11 +93,12 @@ func keyOf(job *fsm.Job, pass uint64) JobKey {
 
 // Preflight is what one node found when it opened both sides of a job.
 type Preflight struct {
-	Job    JobKey `json:"job"`
-	OK     bool   `json:"ok"`
-	Class  string `json:"class,omitempty"` // of package transfer/store, where not OK
-	Reason string `json:"reason,omitempty"`
-	Side   string `json:"side,omitempty"` // that is not OK; "" where that is not known
+	Job      JobKey `json:"job"`
+	Revision uint64 `json:"revision,omitempty"` // of the description that it was opened by
+	OK       bool   `json:"ok"`
+	Class    string `json:"class,omitempty"` // of package transfer/store, where not OK
+	Reason   string `json:"reason,omitempty"`
+	Side     string `json:"side,omitempty"` // that is not OK; "" where that is not known
 	// What the sides are on this node, where that can differ between machines.
 	Source      *store.Identity `json:"source,omitempty"`
 	Destination *store.Identity `json:"destination,omitempty"`
@@ -115,6 +118,7 @@ type SyncResponse struct {
 	Shared      []SharedUpload  `json:"shared,omitempty"`    // uploads of running tasks that others send parts of
 	Preflight   []PreflightTask `json:"preflight,omitempty"` // jobs to open and report on
 	Close       []JobKey        `json:"close,omitempty"`     // opened jobs that need no more work
+	Renew       []fsm.Job       `json:"renew,omitempty"`     // opened jobs whose descriptions changed
 	Shares      []Share         `json:"shares,omitempty"`    // of bandwidth, those that change
 }
 

@@ -253,11 +253,11 @@ func (w *Worker) run(ctx context.Context, t *taskRun) {
 	key := keyOf(&t.job, t.job.Pass)
 	opened, err := w.openHere(ctx, key, &t.job)
 	if err != nil {
-		w.cannotOpen(ctx, t, failedPreflight(key, err))
+		w.cannotOpen(ctx, t, failedPreflight(key, t.job.Revision, err))
 		return
 	}
 	defer w.jobs.release(opened)
-	if report := opened.report(key); !rightPlace(&t.job, &report) {
+	if report := opened.report(key, t.job.Revision); !rightPlace(&t.job, &report) {
 		w.cannotOpen(ctx, t, report)
 		return
 	}
@@ -296,7 +296,7 @@ func (w *Worker) finish(ctx context.Context, t *taskRun, err error) {
 	case err == nil, errors.Is(err, transfer.ErrStopped):
 		cmd = fsm.ReleaseTasks{Tasks: []fsm.TaskEpoch{t.held}}
 	case w.blame(err) == BlameJob:
-		w.cannotOpen(ctx, t, failedPreflight(keyOf(&t.job, t.job.Pass), err))
+		w.cannotOpen(ctx, t, failedPreflight(keyOf(&t.job, t.job.Pass), t.job.Revision, err))
 		return
 	case w.blame(err) == BlameNode:
 		cmd = fsm.ReleaseTasks{Tasks: []fsm.TaskEpoch{t.held}}
@@ -328,8 +328,8 @@ func (w *Worker) logEnd(t *taskRun, err error) {
 	}
 }
 
-func failedPreflight(key JobKey, err error) Preflight {
-	p := Preflight{Job: key, Class: string(store.ClassOf(err)), Reason: oneLine(err.Error())}
+func failedPreflight(key JobKey, revision uint64, err error) Preflight {
+	p := Preflight{Job: key, Revision: revision, Class: string(store.ClassOf(err)), Reason: oneLine(err.Error())}
 	var of interface{ Side() string }
 	if errors.As(err, &of) {
 		p.Side = of.Side()

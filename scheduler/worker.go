@@ -37,6 +37,10 @@ type Runner interface {
 // what the sides are; the rest follows from the error, which may tell its side by a method Side() string. What belongs to a pass (its start, the skew) is written into the job later.
 type Open func(ctx context.Context, job *fsm.Job) (*transfer.Job, Preflight, error)
 
+// Renew brings an opened job up to its description, which was before, for all requests that begin from now on. An error
+// means that it has to be opened anew. It is not called at the same time for one job, and does nothing that takes long.
+type Renew func(before []byte, job *fsm.Job, opened *transfer.Job) error
+
 // Blame is what an error of a task means for its node.
 type Blame int
 
@@ -47,14 +51,16 @@ const (
 	BlameJob               // the node cannot work on the job now; the leader asks again in a while
 )
 
-// WorkerConfig is what a worker works with. Everything but Clock and Unable is required.
+// WorkerConfig is what a worker works with. Everything but Clock, Renew and Unable is required.
 type WorkerConfig struct {
 	Node   string // this node's ID
 	Runner Runner
 	Leader Syncer
 	Open   Open
-	Spool  transfer.Spool
-	Slots  int // tasks at once
+	// Renew brings a job that is open up to a description that changed. nil: it is opened anew for the tasks that begin.
+	Renew Renew
+	Spool transfer.Spool
+	Slots int // tasks at once
 	// Unable tells of a task's error whether the node is to blame for it, not the task. nil: it never is.
 	Unable func(err error) Blame
 	Clock  Clock
@@ -92,7 +98,7 @@ func NewWorker(cfg WorkerConfig) *Worker {
 	rand.Read(random[:]) // never fails
 	w := &Worker{
 		cfg: cfg, instance: hex.EncodeToString(random[:]), tasks: map[fsm.TaskEpoch]*taskRun{},
-		jobs: newOpenJobs(cfg.Open), limits: &jobLimits{jobs: map[JobKey]*jobLimit{}}, ended: make(chan struct{}),
+		jobs: newOpenJobs(cfg.Open, cfg.Renew), limits: &jobLimits{jobs: map[JobKey]*jobLimit{}}, ended: make(chan struct{}),
 	}
 	w.stopCtx, w.stop = context.WithCancel(context.Background())
 	w.drainCtx, w.drained = context.WithCancel(context.Background())
@@ -215,7 +221,8 @@ func (w *Worker) poll(parent context.Context) (SyncResponse, error) {
 	defer cancel()
 	defer context.AfterFunc(w.drainCtx, cancel)()
 	w.seq++
-	req := SyncRequest{Seq: w.seq, Slots: w.cfg.Slots, Wait: maxSyncWait, Opened: w.jobs.keys()}
+	req := SyncRequest{Seq: w.seq, Slots: w.cfg.Slots, Wait: maxSyncWait}
+	req.Opened, req.Revisions = w.jobs.keys()
 	if w.stopCtx.Err() == nil {
 		req.Want = w.cfg.Slots
 		defer context.AfterFunc(w.stopCtx, cancel)()
@@ -334,6 +341,9 @@ func (w *Worker) take(ctx context.Context, resp *SyncResponse) {
 	}
 	w.mu.Unlock()
 	w.jobs.retire(resp.Close)
+	for i := range resp.Renew {
+		w.takeOver(&resp.Renew[i])
+	}
 	for _, p := range resp.Preflight {
 		w.workers.Go(func() { w.preflight(ctx, p) })
 	}
@@ -346,6 +356,17 @@ func (w *Worker) take(ctx context.Context, resp *SyncResponse) {
 	w.limits.set(resp.Shares)
 	if len(unwanted) > 0 {
 		w.workers.Go(func() { w.giveBack(ctx, unwanted) })
+	}
+}
+
+// takeOver brings a job that is open here up to its description.
+func (w *Worker) takeOver(job *fsm.Job) {
+	key := keyOf(job, job.Pass)
+	switch outdated, taken := w.jobs.update(key, job); {
+	case taken:
+		w.cfg.Logger.Info("the job's description changed: requests go by it from now on", "job", job.ID, "revision", job.Revision)
+	case outdated:
+		w.cfg.Logger.Info("the job's description changed: tasks that begin go by it", "job", job.ID, "revision", job.Revision)
 	}
 }
 
@@ -399,9 +420,9 @@ func (w *Worker) preflight(ctx context.Context, p PreflightTask) {
 		if ctx.Err() != nil {
 			return
 		}
-		report = failedPreflight(p.Key, err)
+		report = failedPreflight(p.Key, p.Job.Revision, err)
 	} else {
-		report = opened.report(p.Key)
+		report = opened.report(p.Key, p.Job.Revision)
 		defer w.jobs.release(opened)
 	}
 	w.report(ctx, SyncRequest{Preflights: []Preflight{report}})

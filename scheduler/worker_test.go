@@ -426,7 +426,8 @@ func TestOpenFails(t *testing.T) {
 		r.must(fsm.ContinueJob{Job: "a", Nonce: nonceOf("a")})
 		r.eventually("copying", func() bool { return r.job("a").Counts.Copied > 3 })
 		refuse(denied)
-		n.jobs.retire(n.jobs.keys()) // as if it had been closed
+		opened, _ := n.jobs.keys()
+		n.jobs.retire(opened) // as if it had been closed
 		r.eventually("paused", func() bool { return r.job("a").State == fsm.Paused })
 		if job := r.job("a"); job.Class != "auth" || job.TasksLost != 0 {
 			t.Errorf("job %+v", job)

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -37,11 +38,11 @@ func (n *Node) newJoiner(job *Job, opts store.ListOptions, lease Lease) *joiner 
 func (j *joiner) next(ctx context.Context) (p pair, ok bool, err error) {
 	p.src, err = j.src.peek(ctx)
 	if err != nil {
-		return pair{}, false, err
+		return pair{}, false, fmt.Errorf("source: %w", err)
 	}
 	if j.dst != nil {
 		if p.dst, err = j.dst.peek(ctx); err != nil {
-			return pair{}, false, err
+			return pair{}, false, fmt.Errorf("destination: %w", err)
 		}
 	}
 	if p.src != nil && p.dst != nil {

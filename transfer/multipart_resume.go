@@ -148,10 +148,15 @@ func (m *multipart) abortPlanned(ctx context.Context, plan *Upload) error {
 	return m.close(ctx)
 }
 
-// abortOrphans aborts the uploads of exactly this key that the plan does not know and that began after it. Every other
-// upload is someone else's.
+// abortOrphans aborts what the plan may have left open at its key.
 func (m *multipart) abortOrphans(ctx context.Context, plan *Upload) error {
-	open, err := m.to.ListUploads(ctx, m.key)
+	return abortOrphans(ctx, m.to, plan)
+}
+
+// abortOrphans aborts the uploads of exactly a plan's key that the plan does not know and that began after it. Every other
+// upload is someone else's.
+func abortOrphans(ctx context.Context, to store.Multiparter, plan *Upload) error {
+	open, err := to.ListUploads(ctx, plan.Key)
 	if err != nil {
 		return err
 	}
@@ -160,11 +165,22 @@ func (m *multipart) abortOrphans(ctx context.Context, plan *Upload) error {
 		if slices.Contains(plan.Known, u.ID) || u.Began.Before(plan.Planned.Truncate(time.Second)) {
 			continue
 		}
-		if err := m.to.AbortUpload(ctx, m.key, u.ID); err != nil {
+		if err := to.AbortUpload(ctx, plan.Key, u.ID); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// AbortUpload aborts an upload that a task recorded and nobody carries on. Of one that was only planned it aborts what may
+// have been created since; uploads of others stay.
+func AbortUpload(ctx context.Context, to store.Multiparter, u Upload) error {
+	return Retry(ctx, func() error {
+		if u.ID == "" {
+			return abortOrphans(ctx, to, &u)
+		}
+		return to.AbortUpload(ctx, u.Key, u.ID)
+	})
 }
 
 // abort drops an upload of ours and forgets it. If the store refuses, it stays committed for the next owner.

@@ -99,7 +99,7 @@ func (t *taskRun) relist(ctx context.Context) error {
 			break
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("source: %w", err)
 		}
 		for i := range p.page {
 			a.Objects++

@@ -619,6 +619,32 @@ func TestDestinationThatTakesNothing(t *testing.T) {
 	}
 }
 
+// TestSourceThatRefusesToBeRead stops the job where a store refuses one object after the other, but goes on past files that
+// nobody may read.
+func TestSourceThatRefusesToBeRead(t *testing.T) {
+	for _, code := range []string{"InvalidAccessKeyId", ""} {
+		t.Run("code "+code, func(t *testing.T) {
+			src, dst := newMemStore(), newMemStore()
+			fillStore(src, 300, 9)
+			src.fail(memFault{op: "open", nth: 50, times: -1, err: &store.Error{Op: "get", Class: store.Auth, Code: code, Err: errors.New("no")}})
+			b := newBench(t, src, dst)
+			scan := Task{ID: 1000, Kind: Scan}
+			if _, err := b.one(&scan); err != nil {
+				t.Fatal(err)
+			}
+			task := b.todo[0]
+			_, err := b.one(&task)
+			var stop *JobError
+			if stopped := errors.As(err, &stop); stopped != (code != "") || stopped && (stop.Class != store.Auth || !strings.HasPrefix(err.Error(), "source: ")) {
+				t.Fatal(err)
+			}
+			if tried := src.count("open"); code != "" && tried > 49+refusedInRow+64 || code == "" && tried < 300 {
+				t.Errorf("%d reads were tried", tried)
+			}
+		})
+	}
+}
+
 func TestVanishedAndChanged(t *testing.T) {
 	src, dst := newMemDisk(), newMemStore()
 	src.set("gone", []byte("x"))

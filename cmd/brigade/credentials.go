@@ -30,6 +30,11 @@ func (a *app) credentialsOf(job *conf.Job, side string, s conf.Side, prefix stri
 		}
 		return c, nil
 	}
+	return resolveCredentials(job, side, s)
+}
+
+// resolveCredentials resolves what the job says of a side.
+func resolveCredentials(job *conf.Job, side string, s conf.Side) (store.Credentials, error) {
 	var c store.Credentials
 	for _, f := range []struct {
 		field string

@@ -33,7 +33,7 @@ Exit codes: 0 done, 1 refused, 2 wrong usage or a wrong job file, 130 interrupte
 	cmd.AddCommand(newCtlAdd(a, f), newCtlStatus(a, f), newCtlErrors(a, f), newCtlLook(a, f), newCtlSet(a, f), newCtlRetry(a, f),
 		newCtlReport(a, f), newCtlWhy(a, f), newCtlRemove(a, f), newCtlPause(a, f), newCtlToken(a, f), newCtlKey(a, f), newCtlHistory(a, f),
 		newCtlVerb(a, f, "continue", "Let paused jobs go on where they stopped", (*api.Client).Continue),
-		newCtlVerb(a, f, "redo", "Start jobs afresh that are finished, paused or canceled", (*api.Client).Redo))
+		newCtlRedo(a, f), newCtlEdit(a, f))
 	return cmd
 }
 
@@ -96,6 +96,19 @@ func newCtlPause(a *app, f *clientFlags) *cobra.Command {
 	return cmd
 }
 
+func newCtlRedo(a *app, f *clientFlags) *cobra.Command {
+	var paused bool
+	cmd := newCtlVerb(a, f, "redo", "Start jobs afresh that are finished, paused or canceled", func(c *api.Client, ctx context.Context, id string) (*api.Job, error) {
+		return c.Redo(ctx, id, paused)
+	})
+	cmd.Long = `Redo starts jobs from nothing: no pass, no sums, no list of failures. What stands at the destination is found there and skipped.
+Uploads that the jobs left unfinished are aborted. With --paused a job waits, so that its source, destination or type can be
+edited before it is continued.`
+	cmd.Example = "  brigade ctl redo photos\n  brigade ctl redo photos --paused && brigade ctl edit photos && brigade ctl continue photos"
+	cmd.Flags().BoolVar(&paused, "paused", false, "begin only when the job is continued")
+	return cmd
+}
+
 func newCtlRemove(a *app, f *clientFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "rm JOB...", Aliases: []string{"clean"},
@@ -107,13 +120,17 @@ first: brigade ctl pause JOB.`,
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				return each(ids, func(id string) error {
-					if err := c.Remove(ctx, id); err != nil {
+					done, err := c.Remove(ctx, id)
+					if err != nil {
 						return err
 					}
 					if wantsJSON(cmd) {
-						return a.encode(api.Created{ID: id})
+						return a.encode(done)
 					}
-					_, err := fmt.Fprintf(a.out, "%s is removed\n", id)
+					if done.Warning != "" {
+						fmt.Fprintln(a.err, printable(done.Warning))
+					}
+					_, err = fmt.Fprintf(a.out, "%s is removed\n", id)
 					return err
 				})
 			})

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,9 +14,11 @@ import (
 
 func newCtlLook(a *app, f *clientFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:     "look JOB",
-		Short:   "Show a job's configuration, secrets masked",
-		Example: "  brigade ctl look photos",
+		Use:   "look JOB",
+		Short: "Show a job's configuration, secrets masked",
+		Long: `Look prints the configuration as a job file: *** stands for a secret that the cluster has, remarks tell what is at its
+default and which side has no credentials of its own. With --json the same without remarks.`,
+		Example: "  brigade ctl look photos\n  brigade ctl look photos --json",
 		Args:    argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
@@ -25,7 +29,11 @@ func newCtlLook(a *app, f *clientFlags) *cobra.Command {
 				if wantsJSON(cmd) {
 					return a.encode(spec)
 				}
-				text, err := conf.FromJSON(spec)
+				remarks, err := remarksOn(spec)
+				if err != nil {
+					return err
+				}
+				text, err := conf.FromJSON(spec, remarks)
 				if err != nil {
 					return fmt.Errorf("show job as YAML: %w", err)
 				}
@@ -34,4 +42,30 @@ func newCtlLook(a *app, f *clientFlags) *cobra.Command {
 			})
 		},
 	}
+}
+
+// remarksOn tells of values in a description that they are the defaults, and of sides whose credentials each node finds itself.
+func remarksOn(doc json.RawMessage) (map[string]string, error) {
+	initial, err := json.Marshal(describeSpec(specOf(conf.New(""), sides{source: &side{}})))
+	if err != nil {
+		return nil, fmt.Errorf("encode defaults: %w", err)
+	}
+	defaults, values, remarks := map[string]string{}, map[string]string{}, map[string]string{}
+	flatten(defaults, "", initial)
+	flatten(values, "", doc)
+	for key, value := range values {
+		if defaults[key] == value {
+			remarks[key] = "the default"
+		}
+	}
+	for _, name := range []string{"source", "destination"} {
+		var url string
+		if json.Unmarshal([]byte(values[name+".url"]), &url) != nil {
+			continue
+		}
+		if _, own := values[name+"."+fieldAccessKey]; !own && !strings.HasPrefix(url, "file://") {
+			remarks[name+".url"] = "no credentials of its own: each node looks for them where its provider does"
+		}
+	}
+	return remarks, nil
 }

@@ -43,7 +43,7 @@ func (c *crew) run(ctx context.Context) error {
 func (c *crew) shift(ctx context.Context) error {
 	n := c.node
 	w := scheduler.NewWorker(scheduler.WorkerConfig{
-		Node: n.dir.NodeID, Runner: n.mover, Leader: n.place.syncer, Open: n.desk.open, Slots: taskSlots, Unable: n.unable, Logger: n.logger,
+		Node: n.dir.NodeID, Runner: n.mover, Leader: n.place.syncer, Open: n.desk.open, Renew: n.desk.renew, Slots: taskSlots, Unable: n.unable, Logger: n.logger,
 	})
 	over, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -30,6 +30,9 @@ type jobDesk struct {
 // Submission makes the command of a description, credentials sealed.
 func (d *jobDesk) Submission(_ context.Context, text, nonce []byte) (fsm.SubmitJob, error) {
 	job, ends, err := d.parse(text)
+	if err == nil {
+		err = refuseMasks(job, ends)
+	}
 	if err != nil {
 		return fsm.SubmitJob{}, api.InvalidJob(err)
 	}

@@ -377,23 +377,42 @@ func (im *importer) abort(ctx context.Context, job *fsm.Job, uploads []*fsm.Uplo
 	return abortAt(ctx, dst.store, uploads)
 }
 
+// abortsAtOnce is how many uploads are aborted at a time.
+const abortsAtOnce = 16
+
 // abortAt aborts uploads and closes their store.
 func abortAt(ctx context.Context, dst store.Destination, uploads []*fsm.Upload) error {
 	m, ok := dst.(store.Multiparter)
-	var errs []error
-	for _, u := range uploads {
-		if ok && u.ID != "" {
-			errs = append(errs, m.AbortUpload(ctx, string(u.Key), u.ID))
-		}
+	if !ok {
+		return dst.Close()
 	}
+	errs := make([]error, len(uploads), len(uploads)+1)
+	room := make(chan struct{}, abortsAtOnce)
+	var aborting sync.WaitGroup
+	for i, u := range uploads {
+		room <- struct{}{}
+		aborting.Go(func() {
+			defer func() { <-room }()
+			planned := transfer.Upload{Key: string(u.Key), ID: u.ID, Known: u.Known, Planned: time.Unix(0, u.Planned)}
+			if err := transfer.AbortUpload(ctx, m, planned); err != nil {
+				errs[i] = fmt.Errorf("upload of %q: %w", u.Key, err)
+			}
+		})
+	}
+	aborting.Wait()
 	return errors.Join(append(errs, dst.Close())...)
 }
 
-// uploadsOf are the multipart uploads that the state records of a job.
-func uploadsOf(machine *fsm.Machine, job string) (uploads []*fsm.Upload) {
+// uploadsOf are the multipart uploads that the state records of a job, those of ranges that were given up included.
+func uploadsOf(machine *fsm.Machine, id string) (uploads []*fsm.Upload) {
 	machine.Read(func(s *fsm.State) {
-		for t := range s.TasksOf(job) {
+		for t := range s.TasksOf(id) {
 			uploads = append(uploads, t.Uploads...)
+		}
+		if job := s.Job(id); job != nil {
+			for i := range job.LostRanges {
+				uploads = append(uploads, job.LostRanges[i].Task.Uploads...)
+			}
 		}
 	})
 	return uploads

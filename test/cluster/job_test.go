@@ -131,6 +131,7 @@ type document struct {
 	Bytes       map[string]int64 `json:"bytes"`
 	Tasks       map[string]int64 `json:"tasks"`
 	Stale       bool             `json:"stale"`
+	NextRetryAt string           `json:"next_retry_at"`
 	Nodes       []standing       `json:"nodes"`
 	Limits      struct {
 		Bandwidth int64 `json:"bandwidth"`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -159,4 +160,35 @@ func (s *Shared) Stop() error {
 		err = errors.Join(err, os.RemoveAll(s.dir))
 	}
 	return err
+}
+
+// User is an account of a server besides its first one, which may do everything as well.
+type User struct{ AccessKey, SecretKey string }
+
+// NewUser makes an account.
+func (s *S3Server) NewUser(t testing.TB) User {
+	t.Helper()
+	u := User{"user" + rand.Text()[:8], rand.Text()}
+	s.admin(t, "create-user", "--access", u.AccessKey, "--secret", u.SecretKey, "--role", "admin")
+	return u
+}
+
+// RemoveUser takes an account away: from now on the server refuses its keys.
+func (s *S3Server) RemoveUser(t testing.TB, u User) {
+	t.Helper()
+	s.admin(t, "delete-user", "--access", u.AccessKey)
+}
+
+// admin runs versitygw's own client.
+func (s *S3Server) admin(t testing.TB, args ...string) {
+	t.Helper()
+	path, err := findTool("versitygw", "BRIGADE_VERSITYGW")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, append([]string{"admin", "--endpoint-url", s.URL, "--region", s.Region}, args...)...)
+	cmd.Env = append(os.Environ(), "ADMIN_ACCESS_KEY="+s.AccessKey, "ADMIN_SECRET_KEY="+s.SecretKey)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("versitygw admin %s: %v: %s", args[0], err, out)
+	}
 }

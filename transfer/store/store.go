@@ -110,6 +110,13 @@ type TempCleaner interface {
 	RemoveTemp(ctx context.Context, task uint64, keys []string) error
 }
 
+// Renewer is a Source whose credentials can be replaced while it is in use.
+type Renewer interface {
+	// Renew takes other credentials for all requests that begin from now on; those under way end as they began. All empty
+	// means the provider's own default chain. It sends nothing, and after an error the old ones hold.
+	Renew(ctx context.Context, c Credentials) error
+}
+
 // Lister is one listing, in the order that Abilities declare.
 type Lister interface {
 	// Next returns the next page, never empty, and io.EOF after the last. A page is the caller's to keep.

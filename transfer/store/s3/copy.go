@@ -17,7 +17,7 @@ import (
 // CanCopyFrom implements store.Copier.
 func (s *Store) CanCopyFrom(src store.Source) bool {
 	other, ok := src.(*Store)
-	return ok && other.identity == s.identity
+	return ok && other.identity == s.identity && other.creds.given() == s.creds.given()
 }
 
 // CopyLimit implements store.Copier.

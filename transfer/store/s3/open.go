@@ -32,7 +32,7 @@ const (
 const defaultRegion = "us-east-1"
 
 // Store is a bucket, or a folder of one. It implements store.Destination and its optional abilities Multiparter,
-// Copier, SumChooser and Single.
+// Copier, SumChooser, Single and Renewer.
 type Store struct {
 	bucket string
 	prefix string // "" or ending in "/"
@@ -42,7 +42,7 @@ type Store struct {
 	base   url.URL // of the bucket
 	client *client
 	api    *s3.Client
-	creds  aws.CredentialsProvider
+	creds  *keyring
 	signer signer
 	now    func() time.Time
 	sums   sumState
@@ -50,13 +50,11 @@ type Store struct {
 	keepsDots bool
 
 	identity identity
+	cfg      store.Config
 }
 
-// identity is what must be equal for one store to copy from the other without the bytes passing here.
-type identity struct {
-	endpoint, region, profile string
-	credentials               store.Credentials
-}
+// identity is what must be equal for one store to copy from the other without the bytes passing here, besides credentials.
+type identity struct{ endpoint, region, profile string }
 
 // Open opens the store that cfg names. It reads configuration, and sends nothing.
 func Open(ctx context.Context, cfg store.Config) (store.Destination, error) {
@@ -81,12 +79,14 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 	if !ok {
 		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: fmt.Errorf("load AWS configuration: unexpected HTTP client %T", conf.HTTPClient)}
 	}
+	ring := newKeyring(cfg.Credentials, conf.Credentials)
+	conf.Credentials = ring
 	transport := buildable.GetTransport()
 	transport.DialContext = dialer(transport.DialContext)
 	s := &Store{
 		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: folder(cfg.Location.Path), region: conf.Region,
 		client: &client{transport: transport, idle: idleTimeout, slow: slowTimeout},
-		creds:  conf.Credentials, now: time.Now,
+		creds:  ring, now: time.Now, cfg: cfg,
 		signer: signer{region: conf.Region},
 	}
 	s.api = s3.NewFromConfig(conf, func(o *s3.Options) {
@@ -101,7 +101,7 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 	if err := s.resolve(ctx); err != nil {
 		return nil, err
 	}
-	s.identity = identity{endpoint, s.region, opts.profile, cfg.Credentials}
+	s.identity = identity{endpoint, s.region, opts.profile}
 	if isAWS(endpoint) {
 		s.sums.crc64.Store(crc64Proven)
 		s.keepsDots = true

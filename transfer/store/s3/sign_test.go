@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"pgregory.net/rapid"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
 // TestSignaturesEqualTheSDKs signs the same requests with the SDK's signer.
@@ -28,7 +30,7 @@ func TestSignaturesEqualTheSDKs(t *testing.T) {
 			SecretAccessKey: rapid.StringMatching(`[A-Za-z0-9/+]{4,40}`).Draw(t, "secret key"),
 			SessionToken:    rapid.StringMatching(`[A-Za-z0-9/+=]{0,40}`).Draw(t, "token"),
 		}
-		s.creds = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return creds, nil })
+		s.creds = newKeyring(store.Credentials{}, aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return creds, nil }))
 		at := time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "time"), 0).UTC()
 		s.now = func() time.Time { return at }
 		r := request{
