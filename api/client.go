@@ -205,7 +205,7 @@ func (c *Client) call(ctx context.Context, method, path string, header http.Head
 		return fmt.Errorf("read answer of %s: %w", c.base, err)
 	}
 	if speaksTLS(resp, data) {
-		return fmt.Errorf("call %s: this port speaks TLS; use https://%s", c.base, strings.TrimPrefix(c.base, "http://"))
+		return c.wantsTLS()
 	}
 	if resp.StatusCode >= 300 {
 		return problemFrom(c.base, resp, data)

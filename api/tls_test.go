@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -123,6 +124,33 @@ func TestOtherClientsKnowTheAuthority(t *testing.T) {
 			t.Errorf("as %s: %v", name, err)
 		}
 		c.CloseIdleConnections()
+	}
+}
+
+// TestAuthority fetches that certificate from a node.
+func TestAuthority(t *testing.T) {
+	id := testAuthority(t, ServerName)
+	b := newBench(t)
+	secure := b.overTLS(id.Certificate)
+	for name, test := range map[string]struct {
+		addr      string
+		authority [32]byte
+		wants     error
+	}{
+		"ours":            {secure.URL, id.Authority, nil},
+		"another cluster": {secure.URL, [32]byte{1}, ErrOtherCluster},
+		"no TLS":          {b.http.URL, id.Authority, ErrNoAuthority},
+		"token of none":   {secure.URL, [32]byte{}, ErrNoAuthority},
+	} {
+		c, err := NewClient(test.addr, b.token.For(test.authority))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := c.Authority(t.Context())
+		c.Close()
+		if !errors.Is(err, test.wants) || (test.wants == nil) != bytes.Equal(text, id.PEM) {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ Exit codes: 0 done, 1 refused, 2 wrong usage or a wrong job file, 130 interrupte
 	}
 	f.register(cmd.PersistentFlags())
 	cmd.AddCommand(newCtlAdd(a, f), newCtlStatus(a, f), newCtlErrors(a, f), newCtlLook(a, f), newCtlSet(a, f), newCtlRetry(a, f),
-		newCtlRemove(a, f), newCtlPause(a, f), newCtlToken(a, f), newCtlHistory(a, f),
+		newCtlRemove(a, f), newCtlPause(a, f), newCtlToken(a, f), newCtlCA(a, f), newCtlHistory(a, f),
 		newCtlVerb(a, f, "continue", "Let paused jobs go on where they stopped", (*api.Client).Continue),
 		newCtlVerb(a, f, "redo", "Start jobs afresh that are finished, paused or canceled", (*api.Client).Redo))
 	return cmd
