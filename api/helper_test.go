@@ -35,6 +35,8 @@ type bench struct {
 	left    int
 	failed  []KeyError
 	broken  error // of reading failed keys
+
+	committed func(index uint64, entry []byte) // nil: nobody follows
 }
 
 const benchNode = "node-1"
@@ -83,6 +85,9 @@ func (b *bench) Propose(ctx context.Context, cmd fsm.Command) (fsm.Result, error
 		return fsm.Result{}, err
 	}
 	b.index++
+	if b.committed != nil {
+		b.committed(b.index, entry)
+	}
 	return b.machine.Apply(b.index, entry).(fsm.Result), nil
 }
 
