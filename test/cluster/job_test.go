@@ -99,6 +99,12 @@ func (j *job) slow(latency time.Duration) {
 // add submits the job at a node, in tasks of so many objects.
 func (j *job) add(t *testing.T, at *node, objects int) {
 	t.Helper()
+	at.must(t, "ctl", "add", j.write(t, objects))
+}
+
+// write makes the job file.
+func (j *job) write(t *testing.T, objects int) string {
+	t.Helper()
 	text := fmt.Sprintf(`id: %s
 type: copy
 source: {url: "file://%s/"}
@@ -109,7 +115,7 @@ task: {objects: %d}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	at.must(t, "ctl", "add", path)
+	return path
 }
 
 // standing is what the document says of a node.
@@ -123,6 +129,7 @@ type standing struct {
 
 // document is what `ctl status --jobID --json` prints.
 type document struct {
+	ID          string           `json:"id"`
 	State       string           `json:"state"`
 	Reason      string           `json:"reason"`
 	Pass        int              `json:"pass"`
