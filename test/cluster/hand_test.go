@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -236,4 +238,15 @@ func (h *hand) invited(t *testing.T, name, role string, machine []string, addr s
 		}
 	}
 	return guest
+}
+
+// trusts is what a client that has the authority's certificate checks.
+func trusts(t *testing.T, file string) *tls.Config {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	roots := x509.NewCertPool()
+	if err != nil || !roots.AppendCertsFromPEM(text) {
+		t.Fatalf("no certificate in %s: %v", file, err)
+	}
+	return &tls.Config{RootCAs: roots, ServerName: "brigade-api"}
 }

@@ -36,6 +36,7 @@ type job struct {
 	want    map[string]object
 	bucket  string
 	gateway *servers.S3Server
+	session string // token that goes with the credentials; "" is none
 	proxy   *faults.Proxy
 	client  *s3.Client // goes past the proxy
 }
@@ -105,12 +106,16 @@ func (j *job) add(t *testing.T, at *node, objects int) {
 // write makes the job file.
 func (j *job) write(t *testing.T, objects int) string {
 	t.Helper()
+	session := ""
+	if j.session != "" {
+		session = fmt.Sprintf(", session_token: %q", j.session)
+	}
 	text := fmt.Sprintf(`id: %s
 type: copy
 source: {url: "file://%s/"}
-destination: {url: "s3://%s/?endpoint=%s&region=%s", access_key: %q, secret_key: %q}
+destination: {url: "s3://%s/?endpoint=%s&region=%s", access_key: %q, secret_key: %q%s}
 task: {objects: %d}
-`, j.id, j.source, j.bucket, j.proxy.URL, j.gateway.Region, j.gateway.AccessKey, j.gateway.SecretKey, objects)
+`, j.id, j.source, j.bucket, j.proxy.URL, j.gateway.Region, j.gateway.AccessKey, j.gateway.SecretKey, session, objects)
 	path := filepath.Join(t.TempDir(), "job.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
