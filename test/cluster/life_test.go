@@ -42,6 +42,7 @@ type life struct {
 	job      *job
 	at       *node // that is asked, and does not lead
 	admin    *hand
+	chief    string // the admin's name
 	operator *hand
 	bad      map[string]bool // keys that the store refuses
 	did      []string        // what the history shall tell: who did what to what
@@ -57,19 +58,12 @@ func newLife(t *testing.T, byCurl bool) *life {
 	for _, i := range []int{3, 77, 431, 599} {
 		l.bad[fmt.Sprintf("d%03d/f%05d", i/100, i)] = true
 	}
-	// The token in the data directory is good for who is at the node: others are invited.
-	local := &hand{
-		machine: c.host(l.at).Prefix(), addr: fmt.Sprintf("127.0.0.1:%d", netHTTP), token: filepath.Join(l.at.data, "token"),
-		ca: filepath.Join(l.at.data, "api.ca.pem"), curl: byCurl,
-	}
-	l.admin = local.invited(t, "anna", "admin", c.store.Prefix(), l.address())
-	l.operator = l.admin.invited(t, "otto", "operator", c.store.Prefix(), l.address())
-	l.did = []string{"local token-add anna admin", "anna token-add otto operator"}
+	l.admin = c.stranger(t, l.at, byCurl)
+	l.operator = l.admin.invited(t, "otto", "operator", c.store.Prefix(), l.admin.addr)
+	l.chief = strings.TrimSuffix(filepath.Base(l.admin.token), ".token")
+	l.did = []string{"local token-add " + l.chief + " admin", l.chief + " token-add otto operator"}
 	return l
 }
-
-// address is the API of the node that is asked, over the network.
-func (l *life) address() string { return fmt.Sprintf("%s:%d", l.host(l.at).Address(), netHTTP) }
 
 // lead leads the job through its life.
 func (l *life) lead(t *testing.T) {
@@ -228,7 +222,7 @@ func (l *life) limit(t *testing.T) {
 			ctl:    []string{"ctl", "set", "max-worker-num=" + value},
 			method: "PUT", path: "/v1/settings", body: fmt.Sprintf(`{"settings": {"max-worker-num": %q}}`, value),
 		}, 200, &d)
-		l.did = append(l.did, "anna set max-worker-num")
+		l.did = append(l.did, l.chief+" set max-worker-num")
 		holds := map[string]string{"1": "set", "": "default"}[value]
 		for _, s := range d.Settings {
 			if s.Name == "max-worker-num" && (s.Origin != holds || value != "" && s.Value != value) {

@@ -99,14 +99,17 @@ func (c *netCluster) serve(t *testing.T, h http.Handler) string {
 	return "http://" + listener.Addr().String()
 }
 
-// call asks the API of a node, which listens on its host's loopback interface, and reads what it answers.
+// call asks the API of a node from its own host, and reads what it answers.
 func (c *netCluster) call(ctx context.Context, n *node, method, path string, into any) (status int, err error) {
 	token, err := os.ReadFile(filepath.Join(n.data, "token"))
 	if err != nil {
 		return 0, err
 	}
-	transport := &http.Transport{DialContext: c.host(n).Dial, DisableKeepAlives: true}
-	r, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://127.0.0.1:%d%s", n.http, path), http.NoBody)
+	transport, scheme := &http.Transport{DialContext: c.host(n).Dial, DisableKeepAlives: true}, "http"
+	if ca, err := os.ReadFile(n.authority()); err == nil {
+		transport.TLSClientConfig, scheme = trusting(ca), "https"
+	}
+	r, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("%s://127.0.0.1:%d%s", scheme, n.http, path), http.NoBody)
 	if err != nil {
 		return 0, err
 	}

@@ -81,8 +81,10 @@ func ofCluster(t *testing.T, c *cluster, j *job) secrets {
 		t.Fatal(err)
 	}
 	s := secrets{
-		"access key": j.gateway.AccessKey, "secret key": j.gateway.SecretKey, "session token": j.session,
-		"cluster key": strings.TrimSpace(string(key)),
+		"access key": j.gateway.AccessKey, "secret key": j.gateway.SecretKey, "cluster key": strings.TrimSpace(string(key)),
+	}
+	if j.session != "" {
+		s["session token"] = j.session
 	}
 	for _, n := range c.nodes {
 		s.note(t, filepath.Join(n.data, "token"))

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -147,7 +146,11 @@ func (n *node) get(t *testing.T, path, tokenFile string) (status int, header htt
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: trusts(t, filepath.Join(n.data, "api.ca.pem"))}
+	ca, err := os.ReadFile(n.authority())
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: trusting(ca)}
 	resp, err := transport.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
