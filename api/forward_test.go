@@ -38,7 +38,7 @@ func (w *wire) Forward(r *http.Request) (*http.Response, error) {
 }
 
 // pair is a node that follows and the one that leads it, with states of their own.
-func pair(t *testing.T) (follower, leader *bench, w *wire) {
+func pair(t *testing.T, change ...func(*Config)) (follower, leader *bench, w *wire) {
 	t.Helper()
 	const leaderID = "node-2"
 	leader = newBench(t, func(c *Config) { c.Node = leaderID })
@@ -46,7 +46,7 @@ func pair(t *testing.T) (follower, leader *bench, w *wire) {
 	peer := httptest.NewServer(leader.server.PeerHandler())
 	t.Cleanup(peer.Close)
 	w = &wire{to: peer.Listener.Addr().String()}
-	follower = newBench(t, func(c *Config) { c.Forwarder = w })
+	follower = newBench(t, append(change, func(c *Config) { c.Forwarder = w })...)
 	follower.leads(leaderID)
 	return follower, leader, w
 }
