@@ -119,11 +119,7 @@ func (h *hand) config(t *testing.T, q request) string {
 		fmt.Sprintf("url = %q", "https://brigade-api:"+port+q.path),
 	}
 	if h.token != "" {
-		line, err := os.ReadFile(h.token)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines = append(lines, fmt.Sprintf("header = %q", "Authorization: Bearer "+strings.TrimSpace(string(line))))
+		lines = append(lines, fmt.Sprintf("header = %q", "Authorization: Bearer "+tokenIn(t, h.token)))
 	}
 	if q.method != "" {
 		lines = append(lines, fmt.Sprintf("request = %q", q.method))

@@ -124,7 +124,7 @@ func (c *cluster) answers(t *testing.T, v *visitor, j *job) map[string][]byte {
 			"/v1/jobs", "/v1/jobs/" + j.id, "/v1/jobs/" + j.id + "/errors", "/v1/jobs/" + j.id + "/spec", "/v1/machines",
 			"/v1/machines/" + n.id(t) + "/tasks", "/v1/node", "/v1/settings", "/v1/state", "/v1/tokens", "/v1/history", "/healthz", "/readyz",
 		} {
-			status, header, body := n.get(t, path, v.file)
+			status, header, body := n.request(t, http.MethodGet, path, tokenIn(t, v.file))
 			if status != http.StatusOK {
 				t.Errorf("GET %s: %d: %s", path, status, body)
 			}
@@ -134,18 +134,26 @@ func (c *cluster) answers(t *testing.T, v *visitor, j *job) map[string][]byte {
 	return all
 }
 
-// get reads what the API of a node answers to whoever has a token file.
-func (n *node) get(t *testing.T, path, tokenFile string) (status int, header http.Header, body []byte) {
+// tokenIn is what stands in a token file.
+func tokenIn(t *testing.T, file string) string {
 	t.Helper()
-	token, err := os.ReadFile(tokenFile)
+	line, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d%s", n.http, path), http.NoBody)
+	return strings.TrimSpace(string(line))
+}
+
+// request asks the API of a node, which speaks TLS on loopback, and returns what it answers; a token of "" is none.
+func (n *node) request(t *testing.T, method, path, token string) (status int, header http.Header, body []byte) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, fmt.Sprintf("https://127.0.0.1:%d%s", n.http, path), http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
 	ca, err := os.ReadFile(n.authority())
 	if err != nil {
 		t.Fatal(err)
