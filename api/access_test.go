@@ -325,7 +325,7 @@ func TestTokensByAPI(t *testing.T) {
 		t.Errorf("a name that is taken: %v", err)
 	}
 	for name, bad := range map[string]NewToken{
-		"no name": {Role: fsm.Viewer}, "odd name": {Name: "a/b", Role: fsm.Viewer}, "local": {Name: "local", Role: fsm.Viewer},
+		"no name": {Role: fsm.Viewer}, "odd name": {Name: "a/b", Role: fsm.Viewer}, "dots": {Name: "..", Role: fsm.Viewer}, "local": {Name: "local", Role: fsm.Viewer},
 		"no role": {Name: "x"}, "odd role": {Name: "x", Role: "root"}, "past": {Name: "x", Role: fsm.Viewer, ExpiresIn: -1},
 		"too long": {Name: "x", Role: fsm.Viewer, ExpiresIn: 1 << 40},
 	} {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	urlpath "path"
 	"strconv"
 	"strings"
 	"time"
@@ -184,6 +185,9 @@ func jobPath(id string) string { return "/v1/jobs/" + url.PathEscape(id) }
 
 // call makes one request and reads the answer into the document.
 func (c *Client) call(ctx context.Context, method, path string, header http.Header, body []byte, into any) error {
+	if place, _, _ := strings.Cut(path, "?"); place != urlpath.Clean(place) {
+		return problemf(http.StatusNotFound, CodeNotFound, "not found", "there is nothing at %s: no name is empty or dots only", place)
+	}
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)

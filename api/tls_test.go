@@ -198,6 +198,11 @@ func TestTokenLines(t *testing.T) {
 	if old, ok := parseToken(strings.Repeat("a", 43)); !ok || old.id != localID {
 		t.Error("a secret alone is no local token")
 	}
+	for _, foreign := range []string{strings.Repeat("\x00", 43), strings.Repeat("a", 43) + "\n" + strings.Repeat("a", 43), token.line() + "é"} {
+		if _, ok := parseToken(foreign); ok {
+			t.Errorf("%q is a token", foreign)
+		}
+	}
 	if token.For([32]byte{9}).For([32]byte{}) != token {
 		t.Error("the authority cannot be taken away")
 	}
