@@ -23,7 +23,7 @@ import (
 // alone.
 type hand struct {
 	machine []string // what command lines begin with there, such as a network namespace; none is this machine
-	addr    string   // of the API, which speaks TLS: HOST:PORT
+	addr    string   // of the API, which speaks TLS: HOST:PORT; for ctl it may be whatever a user writes
 	token   string   // file; "" has none
 	ca      string   // file with the certificate that curl trusts
 	curl    bool
@@ -70,8 +70,11 @@ func (h *hand) run(t *testing.T, stdin string, env []string, line ...string) (ex
 // env says to ctl where the cluster is. Its home holds nothing.
 func (h *hand) env(t *testing.T) []string {
 	t.Helper()
-	home := t.TempDir()
-	return []string{"XDG_STATE_HOME=" + home, "BRIGADE_DATA=" + home, "BRIGADE_ADDR=https://" + h.addr, "BRIGADE_TOKEN_FILE=" + h.token}
+	home, addr := t.TempDir(), h.addr
+	if !strings.Contains(addr, ":/") && strings.Contains(addr, ":") {
+		addr = "https://" + addr
+	}
+	return []string{"XDG_STATE_HOME=" + home, "BRIGADE_DATA=" + home, "BRIGADE_ADDR=" + addr, "BRIGADE_TOKEN_FILE=" + h.token}
 }
 
 // ask sends a request.
