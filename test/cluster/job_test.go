@@ -97,6 +97,13 @@ func (j *job) slow(latency time.Duration) {
 	j.proxy.Add(faults.Rule{Ops: []s3op.Operation{s3op.PutObject}, Fault: faults.Fault{Latency: latency}})
 }
 
+// refusing is a store that does not take some keys.
+func refusing(match func(key string) bool) faults.Rule {
+	return faults.Rule{
+		Ops: []s3op.Operation{s3op.PutObject}, Match: match, Fault: faults.Fault{Status: 400, Code: "InvalidRequest"},
+	}
+}
+
 // add submits the job at a node, in tasks of so many objects.
 func (j *job) add(t *testing.T, at *node, objects int) {
 	t.Helper()

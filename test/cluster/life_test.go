@@ -17,7 +17,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/bucketbrigade/brigade/test/faults"
 	"github.com/bucketbrigade/brigade/test/s3op"
 )
 
@@ -85,6 +84,8 @@ func (l *life) lead(t *testing.T) {
 	}
 }
 
+func (l *life) isBad(key string) bool { return l.bad[key] }
+
 // done notes what the history shall tell.
 func (l *life) done(verb, target string) { l.did = append(l.did, "otto "+verb+" "+target) }
 
@@ -105,10 +106,7 @@ func (l *life) description(t *testing.T) (file, text string) {
 
 // add submits the job, whose writes are slow and in part refused.
 func (l *life) add(t *testing.T) {
-	l.job.proxy.Add(faults.Rule{
-		Ops: []s3op.Operation{s3op.PutObject}, Match: func(key string) bool { return l.bad[key] },
-		Fault: faults.Fault{Status: 400, Code: "InvalidRequest"},
-	})
+	l.job.proxy.Add(refusing(l.isBad))
 	l.job.slow(300 * time.Millisecond)
 	file, text := l.description(t)
 	add := request{ctl: []string{"ctl", "add", file}, method: "POST", path: "/v1/jobs", body: text, key: "0123456789abcdef0123456789abcdef"}
@@ -305,11 +303,7 @@ func (l *life) drain(t *testing.T) {
 
 // errors waits for the end of the pass, and asks what failed.
 func (l *life) errors(t *testing.T) {
-	l.job.proxy.Clear()
-	l.job.proxy.Add(faults.Rule{
-		Ops: []s3op.Operation{s3op.PutObject}, Match: func(key string) bool { return l.bad[key] },
-		Fault: faults.Fault{Status: 400, Code: "InvalidRequest"},
-	})
+	l.job.proxy.Replace(refusing(l.isBad))
 	d := l.becomes(t, "failed", time.Minute)
 	if n := len(l.bad); d.Objects["failed"] != int64(n) || d.Objects["copied"] != int64(len(l.job.want)-n) || len(d.Errors) != n {
 		t.Errorf("%d objects are refused: %v, %d errors", n, d.Objects, len(d.Errors))

@@ -10,9 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/bucketbrigade/brigade/test/faults"
-	"github.com/bucketbrigade/brigade/test/s3op"
 )
 
 // TestNoCredentialInClear looks for every secret in all that nodes keep, log at their most talkative, print of themselves
@@ -36,10 +33,8 @@ func TestNoCredentialInClear(t *testing.T) {
 	for _, v := range []*visitor{admin, brief} {
 		secret.note(t, v.file)
 	}
-	j.proxy.Add(faults.Rule{
-		Ops: []s3op.Operation{s3op.PutObject}, Match: func(key string) bool { return strings.HasSuffix(key, "7") },
-		Fault: faults.Fault{Status: 400, Code: "InvalidRequest"},
-	})
+	some := refusing(func(key string) bool { return strings.HasSuffix(key, "7") })
+	j.proxy.Add(some)
 	j.slow(300 * time.Millisecond)
 	admin.may(t, others[0], "add", j.write(t, 10), temporary.write(t, 10))
 	j.waitWrites(t, 30, startLimit)
@@ -53,7 +48,7 @@ func TestNoCredentialInClear(t *testing.T) {
 	c.waitWhole(t)
 	others[1].dump(t, syscall.SIGABRT)
 	c.waitWhole(t)
-	j.proxy.Clear()
+	j.proxy.Replace(some)
 	eventually(t, time.Minute, "the job ends", func() bool {
 		d, ok := j.status(t, c.nodes[0])
 		return ok && d.Objects["failed"] > 0 && d.State == "failed"
@@ -68,6 +63,7 @@ func TestNoCredentialInClear(t *testing.T) {
 			secret.absent(t, where, text)
 		}
 	}
+	j.proxy.Clear()
 	admin.may(t, others[0], "retry", j.id)
 	j.finish(t, c.nodes[0], time.Minute)
 	for _, n := range c.nodes {
