@@ -22,7 +22,7 @@ func TestNamesThatAreNoPath(t *testing.T) {
 	b.bring(fsm.Paused)
 	for _, id := range []string{"", ".", "..", "../tokens", "j/", "j?x", "%2e%2e"} {
 		var p *Problem
-		if err := b.client.Remove(t.Context(), id); !errors.As(err, &p) || p.Status != http.StatusNotFound {
+		if _, err := b.client.Continue(t.Context(), id); !errors.As(err, &p) || p.Status != http.StatusNotFound {
 			t.Errorf("%q: %v", id, err)
 		}
 		if _, err := b.client.Job(t.Context(), id); !errors.As(err, &p) || p.Status != http.StatusNotFound {

@@ -101,7 +101,7 @@ func TestBadRequests(t *testing.T) {
 			"path as ID", "admin", d.submission(t, "path", job(`, "id": "../x"`)),
 			refusal{2, 422, "invalid-job", []string{`"../x" is not an ID; allowed: 1 to 128 characters of a-z A-Z 0-9 . _ -`}},
 		},
-		{"there already", "admin", good, refusal{1, 409, "job-exists", []string{`a job with the ID "j" exists`, "give another ID, or remove that job first"}}},
+		{"there already", "admin", d.submission(t, "other", job(`, "id": "j", "compare": "size"`)), refusal{1, 409, "job-exists", []string{`a job with the ID "j" exists`, "give another ID, or remove that job first"}}},
 		{
 			"unknown job", "admin", request{ctl: []string{"ctl", "pause", "a/b"}, method: "POST", path: "/v1/jobs/a%2Fb/pause"},
 			refusal{1, 404, "no-such-job", []string{`there is no job "a/b"`}},

@@ -34,7 +34,7 @@ type request struct {
 	ctl          []string // without --json
 	method, path string   // a path without a method is a GET
 	body         string   // of curl's, which ctl does without
-	key          string   // Idempotency-Key
+	header       []string // of curl's, besides the token
 }
 
 // answer is what came of it.
@@ -127,8 +127,8 @@ func (h *hand) config(t *testing.T, q request) string {
 	if q.method != "" {
 		lines = append(lines, fmt.Sprintf("request = %q", q.method))
 	}
-	if q.key != "" {
-		lines = append(lines, fmt.Sprintf("header = %q", "Idempotency-Key: "+q.key))
+	for _, header := range q.header {
+		lines = append(lines, fmt.Sprintf("header = %q", header))
 	}
 	if q.body != "" {
 		file := filepath.Join(t.TempDir(), "body.json")
@@ -209,6 +209,13 @@ func (h *hand) mayNot(t *testing.T, q request, want refusal) {
 	if !holdsAll(said, want.words) {
 		t.Errorf("%s: said %q, want %q in it", h.words(q), said, want.words)
 	}
+}
+
+// knows tells whether ctl has a verb.
+func (h *hand) knows(t *testing.T, verb string) bool {
+	t.Helper()
+	_, out, _ := h.run(t, "", nil, shared.binary, "ctl", verb, "--help")
+	return strings.Contains(string(out), "brigade ctl "+verb+" ")
 }
 
 // words is a request as its user writes it.
