@@ -37,7 +37,7 @@ func TestNoCoreFile(t *testing.T) {
 		j := newJob(t)
 		j.files(t, newRandom(t), 200)
 		dir := t.TempDir()
-		line := append(permissive(dir), shared.binary, "import", j.write(t, 10), "--yes", "--state-dir", filepath.Join(t.TempDir(), "state"))
+		line := append(permissive(dir), shared.binary, "import", j.jobFile(t, 10), "--yes", "--state-dir", filepath.Join(t.TempDir(), "state"))
 		cmd := exec.Command(line[0], line[1:]...)
 		cmd.Env = append(cleanEnv(), "GOTRACEBACK=crash")
 		j.slow(300 * time.Millisecond)

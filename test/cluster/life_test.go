@@ -104,7 +104,7 @@ func (l *life) done(verb, target string) { l.did = append(l.did, "otto "+verb+" 
 // description is the job file, and the same as JSON.
 func (l *life) description(t *testing.T, objects int) (file, text string) {
 	t.Helper()
-	file = l.job.write(t, objects)
+	file = l.job.jobFile(t, objects)
 	written, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ func TestNetNothingInClear(t *testing.T) {
 	for _, h := range []*hand{byCtl, byCurl, guest} {
 		secret.note(t, h.token)
 	}
-	byCtl.must(t, request{ctl: []string{"ctl", "add", j.write(t, 10)}}, 201, nil) // passed on to the leader, with what the file holds
+	byCtl.must(t, request{ctl: []string{"ctl", "add", j.jobFile(t, 10)}}, 201, nil) // passed on to the leader, with what the file holds
 	j.waitWrites(t, 60, startLimit)
 	guest.must(t, request{path: "/v1/jobs/" + j.id + "/spec"}, 200, nil)
 	others[1].kill(t)
