@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bucketbrigade/brigade/test/binary"
 )
 
 // visitor is somebody who has nothing of a cluster but a token file.
@@ -37,7 +39,7 @@ func (v *visitor) call(addr string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, shared.binary, append([]string{"ctl"}, args...)...)
-	cmd.Env = append(cleanEnv(), "XDG_STATE_HOME="+v.home, "BRIGADE_DATA="+v.home, "BRIGADE_ADDR="+addr, "BRIGADE_TOKEN_FILE="+v.file)
+	cmd.Env = append(binary.Environment(), "XDG_STATE_HOME="+v.home, "BRIGADE_DATA="+v.home, "BRIGADE_ADDR="+addr, "BRIGADE_TOKEN_FILE="+v.file)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/bucketbrigade/brigade/test/binary"
 )
 
 // permissive starts a program in a folder, where it may leave a core file however large.
@@ -39,7 +41,7 @@ func TestNoCoreFile(t *testing.T) {
 		dir := t.TempDir()
 		line := append(permissive(dir), shared.binary, "import", j.jobFile(t, 10), "--yes", "--state-dir", filepath.Join(t.TempDir(), "state"))
 		cmd := exec.Command(line[0], line[1:]...)
-		cmd.Env = append(cleanEnv(), "GOTRACEBACK=crash")
+		cmd.Env = append(binary.Environment(), "GOTRACEBACK=crash")
 		j.slow(300 * time.Millisecond)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

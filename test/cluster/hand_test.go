@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bucketbrigade/brigade/test/binary"
 )
 
 // hand is somebody who drives a cluster from a machine, with the address of a node and a token file, by ctl alone or by curl
@@ -56,7 +58,7 @@ func (h *hand) run(t *testing.T, stdin string, env []string, line ...string) (ex
 	defer cancel()
 	line = append(slices.Clone(h.machine), line...)
 	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
-	cmd.Env = append(cleanEnv(), env...)
+	cmd.Env = append(binary.Environment(), env...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

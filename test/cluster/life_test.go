@@ -17,6 +17,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/bucketbrigade/brigade/test/binary"
 	"github.com/bucketbrigade/brigade/test/s3op"
 )
 
@@ -193,7 +194,7 @@ func (l *life) watch(t *testing.T) {
 	}
 	line := append(slices.Clone(l.operator.machine), shared.binary, "ctl", "status", "--jobID=move", "--watch", "--json")
 	cmd := exec.CommandContext(t.Context(), line[0], line[1:]...)
-	cmd.Env = append(cleanEnv(), l.operator.env(t)...)
+	cmd.Env = append(binary.Environment(), l.operator.env(t)...)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
