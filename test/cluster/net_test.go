@@ -236,12 +236,22 @@ func troubled(t *testing.T, nodes, files int) (*netCluster, *job) {
 // it is gone, such as one from an address that moved, is given up after a minute of silence.
 const endLimit = 3 * time.Minute
 
-// whom says which nodes are in trouble in turn; the short form leaves the leader to TestNetPartition.
-func whom() []string {
-	if shared.long {
-		return []string{"follower", "leader"}
+// inTurn has trouble come to one node of three in the middle of a job: to a follower, then to the leader. The short form
+// leaves the leader to TestNetPartition. The witness is a node that has no trouble.
+func inTurn(t *testing.T, files int, trouble func(t *testing.T, c *netCluster, j *job, n, witness *node)) {
+	t.Run("follower", func(t *testing.T) {
+		c, j := troubled(t, 3, files)
+		_, others := c.leader(t)
+		trouble(t, c, j, others[0], others[1])
+	})
+	if !shared.long {
+		return
 	}
-	return []string{"follower"}
+	t.Run("leader", func(t *testing.T) {
+		c, j := troubled(t, 3, files)
+		leader, others := c.leader(t)
+		trouble(t, c, j, leader, others[1])
+	})
 }
 
 // over waits until the trouble is over, sees that the job was under way in it and goes on, and checks everything at its end.
