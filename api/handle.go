@@ -119,7 +119,7 @@ func (s *Server) write(w http.ResponseWriter, in *call, rt route) {
 		out, resp, err := s.tryWrite(ctx, in, rt)
 		switch {
 		case err == nil && resp != nil:
-			s.follow(ctx, resp)
+			s.catchUpTo(ctx, resp)
 			s.relay(w, in.Request, resp)
 			return
 		case !noLeader(err) || ctx.Err() != nil:
@@ -135,9 +135,9 @@ func (s *Server) write(w http.ResponseWriter, in *call, rt route) {
 	}
 }
 
-// follow waits, for a while, until this node has what the leader answers of: who asks it next shall find what he did, such
+// catchUpTo waits, for a while, until this node has what the leader answers of: who asks it next shall find what he did, such
 // as the token that he has just made.
-func (s *Server) follow(ctx context.Context, resp *http.Response) {
+func (s *Server) catchUpTo(ctx context.Context, resp *http.Response) {
 	index, err := strconv.ParseUint(resp.Header.Get(IndexHeader), 10, 64)
 	if err != nil {
 		return // nothing was changed
