@@ -106,7 +106,7 @@ func TestBadRequests(t *testing.T) {
 			"unknown job", "admin", request{ctl: []string{"ctl", "pause", "a/b"}, method: "POST", path: "/v1/jobs/a%2Fb/pause"},
 			refusal{1, 404, "no-such-job", []string{`there is no job "a/b"`}},
 		},
-		{"dots as ID", "admin", request{ctl: []string{"ctl", "rm", ".."}}, refusal{exit: 1, words: []string{"there is nothing at", "dots only"}}},
+		{"dots as ID", "admin", request{ctl: []string{"ctl", "rm", ".."}}, refusal{exit: 1, words: []string{"there is nothing at /v1/jobs/.."}}},
 		{"empty ID", "admin", request{ctl: []string{"ctl", "status", "--jobID="}}, refusal{exit: 2, words: []string{"--jobID names no job"}}},
 		{
 			"unknown setting", "admin", request{ctl: []string{"ctl", "set", "max-worker=2"}, method: "PUT", path: "/v1/settings", body: `{"settings": {"max-worker": "2"}}`},
