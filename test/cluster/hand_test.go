@@ -37,6 +37,7 @@ type request struct {
 	method, path string   // a path without a method is a GET
 	body         string   // of curl's, which ctl does without
 	header       []string // of curl's, besides the token
+	endless      bool     // curl's goes on until it is stopped
 }
 
 // answer is what came of it.
@@ -119,9 +120,14 @@ func (h *hand) config(t *testing.T, q request) string {
 	t.Helper()
 	_, port, _ := strings.Cut(h.addr, ":")
 	lines := []string{
-		"silent", "show-error", "dump-header = -", fmt.Sprintf("max-time = %d", handPatience/time.Second),
+		"silent", "show-error",
 		fmt.Sprintf("connect-to = %q", "brigade-api:"+port+":"+h.addr), fmt.Sprintf("cacert = %q", h.ca),
 		fmt.Sprintf("url = %q", "https://brigade-api:"+port+q.path),
+	}
+	if q.endless {
+		lines = append(lines, "no-buffer")
+	} else {
+		lines = append(lines, "dump-header = -", fmt.Sprintf("max-time = %d", handPatience/time.Second))
 	}
 	if h.token != "" {
 		lines = append(lines, fmt.Sprintf("header = %q", "Authorization: Bearer "+tokenIn(t, h.token)))

@@ -67,6 +67,7 @@ func newLife(t *testing.T, byCurl bool) *life {
 
 // lead leads the job through its life.
 func (l *life) lead(t *testing.T) {
+	followed := l.follow(t)
 	l.add(t)
 	l.list(t)
 	l.look(t)
@@ -83,6 +84,7 @@ func (l *life) lead(t *testing.T) {
 	l.history(t)
 	l.again(t)
 	l.remove(t)
+	followed()
 	if leader, _ := l.leader(t); leader == l.at {
 		t.Errorf("%s came to lead meanwhile: not all of this was passed on", l.at.name)
 	}
