@@ -56,26 +56,55 @@ func wantedRoles() map[string]fsm.Role {
 	}
 }
 
-// TestRoleMatrix tries every route with every role, with none, and with tokens that are worth nothing.
+// TestRoleMatrix tries every route with every role, with none, and with tokens that are worth nothing: at a node that leads, and
+// at one that passes on what is asked.
 func TestRoleMatrix(t *testing.T) {
-	b := newBench(t, calmly)
-	b.bring(fsm.Running)
-	holders := []struct {
-		name   string
-		bearer string
-		role   fsm.Role
-		status int // of what it may not do
-	}{
+	t.Run("leader", func(t *testing.T) {
+		b := newBench(t, calmly)
+		b.bring(fsm.Running)
+		checkRoles(t, b, b)
+	})
+	t.Run("follower", func(t *testing.T) {
+		follower, leader, _ := pair(t, calmly)
+		leader.bring(fsm.Running)
+		checkRoles(t, follower, leader)
+	})
+}
+
+// holder is somebody with or without a token.
+type holder struct {
+	name   string
+	header string // Authorization
+	role   fsm.Role
+	status int // of what it may not do
+}
+
+func (b *bench) holders() []holder {
+	bearer := func(t Token) string { return "Bearer " + t.bearer() }
+	removed := b.hold("removed", fsm.Admin, 0)
+	b.must(fsm.RemoveToken{ID: removed.id})
+	admin := b.hold("a", fsm.Admin, 0)
+	return []holder{
 		{"no token", "", "", 401},
-		{"wrong secret", tokenVersion + "." + b.hold("wrong", fsm.Admin, 0).id + "." + strings.Repeat("x", 43), "", 401},
-		{"expired", b.hold("expired", fsm.Admin, 1).bearer(), "", 401},
-		{"viewer", b.hold("v", fsm.Viewer, 0).bearer(), fsm.Viewer, 403},
-		{"operator", b.hold("o", fsm.Operator, 0).bearer(), fsm.Operator, 403},
-		{"admin", b.hold("a", fsm.Admin, 0).bearer(), fsm.Admin, 403},
-		{"local", b.token.bearer(), fsm.Admin, 403},
+		{"garbage", "Bearer brigade1.\xff/../%00." + strings.Repeat("\xfe", 60), "", 401},
+		{"a token too long", bearer(admin) + strings.Repeat("x", 16<<10), "", 401},
+		{"another scheme", "Basic " + admin.bearer(), "", 401},
+		{"wrong secret", bearer(Token{id: b.hold("wrong", fsm.Admin, 0).id, secret: strings.Repeat("x", 43)}), "", 401},
+		{"expired", bearer(b.hold("expired", fsm.Admin, 1)), "", 401},
+		{"removed", bearer(removed), "", 401},
+		{"viewer", bearer(b.hold("v", fsm.Viewer, 0)), fsm.Viewer, 403},
+		{"operator", bearer(b.hold("o", fsm.Operator, 0)), fsm.Operator, 403},
+		{"admin", bearer(admin), fsm.Admin, 403},
+		{"local", bearer(b.token), fsm.Admin, 403},
 	}
-	want := wantedRoles()
-	for _, r := range b.server.routes() {
+}
+
+// checkRoles asks at a node for everything; what is allowed changes the state of the leader.
+func checkRoles(t *testing.T, at, leader *bench) {
+	t.Helper()
+	want, holders := wantedRoles(), at.holders()
+	effects := func() string { return at.effects() + leader.effects() }
+	for _, r := range at.server.routes() {
 		least, known := want[r.pattern]
 		if !known {
 			t.Errorf("%s: who may use it is not written down in this test", r.pattern)
@@ -85,18 +114,14 @@ func TestRoleMatrix(t *testing.T) {
 		method, path, _ := strings.Cut(r.pattern, " ")
 		path = strings.NewReplacer("{id}", "nothing", "{name}", "nothing").Replace(path)
 		for _, h := range holders {
-			before := b.effects()
-			header := map[string]string{"Authorization": "Bearer " + h.bearer}
-			if h.bearer == "" {
-				header["Authorization"] = ""
-			}
-			resp, body := b.request(method, path, "{}", header)
+			before := effects()
+			resp, body := at.request(method, path, "{}", map[string]string{"Authorization": h.header})
 			may := least == anyone || rank(h.role) > 0 && rank(least) > 0 && rank(h.role) >= rank(least)
 			denied := resp.StatusCode == 401 || resp.StatusCode == 403 || resp.StatusCode == 429
 			switch {
 			case may && denied, !may && resp.StatusCode != h.status:
 				t.Errorf("%s by %s: %s: %s", r.pattern, h.name, resp.Status, body)
-			case !may && b.effects() != before:
+			case !may && effects() != before:
 				t.Errorf("%s by %s is denied and takes effect", r.pattern, h.name)
 			case h.status == 403 && !may && rank(least) > 0 && !strings.Contains(body, `"needed_role":"`+string(least)+`"`):
 				t.Errorf("%s by %s: the answer does not name the role %s: %s", r.pattern, h.name, least, body)
@@ -305,7 +330,7 @@ func TestTokensByAPI(t *testing.T) {
 		t.Errorf("a name that is taken: %v", err)
 	}
 	for name, bad := range map[string]NewToken{
-		"no name": {Role: fsm.Viewer}, "odd name": {Name: "a/b", Role: fsm.Viewer}, "local": {Name: "local", Role: fsm.Viewer},
+		"no name": {Role: fsm.Viewer}, "odd name": {Name: "a/b", Role: fsm.Viewer}, "dots": {Name: "..", Role: fsm.Viewer}, "local": {Name: "local", Role: fsm.Viewer},
 		"no role": {Name: "x"}, "odd role": {Name: "x", Role: "root"}, "past": {Name: "x", Role: fsm.Viewer, ExpiresIn: -1},
 		"too long": {Name: "x", Role: fsm.Viewer, ExpiresIn: 1 << 40},
 	} {

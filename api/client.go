@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	urlpath "path"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -203,6 +204,9 @@ func (c *Client) call(ctx context.Context, method, path string, header http.Head
 
 // exchange is call that gives the header of the answer as well.
 func (c *Client) exchange(ctx context.Context, method, path string, header http.Header, body []byte, into any) (http.Header, error) {
+	if place, _, _ := strings.Cut(path, "?"); place != urlpath.Clean(place) {
+		return nil, problemf(http.StatusNotFound, CodeNotFound, "not found", "there is nothing at %s: no name is empty or dots only", place)
+	}
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
@@ -224,7 +228,7 @@ func (c *Client) exchange(ctx context.Context, method, path string, header http.
 		return nil, fmt.Errorf("read answer of %s: %w", c.base, err)
 	}
 	if speaksTLS(resp, data) {
-		return nil, fmt.Errorf("call %s: this port speaks TLS; use https://%s", c.base, strings.TrimPrefix(c.base, "http://"))
+		return nil, c.wantsTLS()
 	}
 	if resp.StatusCode >= 300 {
 		return nil, problemFrom(c.base, resp, data)

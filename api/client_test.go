@@ -12,7 +12,24 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/bucketbrigade/brigade/fsm"
 )
+
+// TestNamesThatAreNoPath asks for what a path cannot name, and shall not reach another place by it.
+func TestNamesThatAreNoPath(t *testing.T) {
+	b := newBench(t)
+	b.bring(fsm.Paused)
+	for _, id := range []string{"", ".", "..", "../tokens", "j/", "j?x", "%2e%2e"} {
+		var p *Problem
+		if _, err := b.client.Continue(t.Context(), id); !errors.As(err, &p) || p.Status != http.StatusNotFound {
+			t.Errorf("%q: %v", id, err)
+		}
+		if _, err := b.client.Job(t.Context(), id); !errors.As(err, &p) || p.Status != http.StatusNotFound {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
 
 func TestNewClient(t *testing.T) {
 	for addr, ok := range map[string]bool{

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ type wire struct {
 	to     string
 	broken error
 	twice  bool // the first answer is lost on the way, and reads like one of a node that lost its leadership
+	shared bool // the follower's state is the leader's; else the leader's index says nothing to the follower
 	seen   []*http.Request
 }
 
@@ -29,11 +31,14 @@ func (w *wire) Forward(r *http.Request) (*http.Response, error) {
 	if w.twice && err == nil && len(w.seen) == 1 {
 		resp.StatusCode = http.StatusServiceUnavailable
 	}
+	if err == nil && !w.shared {
+		resp.Header.Del(IndexHeader)
+	}
 	return resp, err
 }
 
 // pair is a node that follows and the one that leads it, with states of their own.
-func pair(t *testing.T) (follower, leader *bench, w *wire) {
+func pair(t *testing.T, change ...func(*Config)) (follower, leader *bench, w *wire) {
 	t.Helper()
 	const leaderID = "node-2"
 	leader = newBench(t, func(c *Config) { c.Node = leaderID })
@@ -41,7 +46,7 @@ func pair(t *testing.T) (follower, leader *bench, w *wire) {
 	peer := httptest.NewServer(leader.server.PeerHandler())
 	t.Cleanup(peer.Close)
 	w = &wire{to: peer.Listener.Addr().String()}
-	follower = newBench(t, func(c *Config) { c.Forwarder = w })
+	follower = newBench(t, append(change, func(c *Config) { c.Forwarder = w })...)
 	follower.leads(leaderID)
 	return follower, leader, w
 }
@@ -61,6 +66,28 @@ func TestWritesGoToTheLeader(t *testing.T) {
 	}
 	if _, err = follower.client.Pause(t.Context(), "photos", ""); err != nil || leader.job("photos").State != fsm.Paused {
 		t.Error(err)
+	}
+}
+
+// TestWritesAreSeenHere has the follower apply a command only after the leader has answered.
+func TestWritesAreSeenHere(t *testing.T) {
+	follower, leader, w := pair(t)
+	w.shared = true
+	var applying sync.WaitGroup
+	defer applying.Wait()
+	leader.committed = func(index uint64, entry []byte) {
+		applying.Go(func() {
+			<-time.After(50 * time.Millisecond)
+			follower.machine.Apply(index, entry)
+		})
+	}
+	made, err := follower.client.AddToken(t.Context(), NewToken{Name: "ann", Role: fsm.Viewer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	follower.client.token, _ = parseToken(made.Token)
+	if _, err := follower.client.Self(t.Context()); err != nil {
+		t.Errorf("a token that was just made: %v", err)
 	}
 }
 

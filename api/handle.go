@@ -120,6 +120,7 @@ func (s *Server) write(w http.ResponseWriter, in *call, rt route) {
 		out, resp, err := s.tryWrite(ctx, in, rt)
 		switch {
 		case err == nil && resp != nil:
+			s.catchUpTo(ctx, resp)
 			s.relay(w, in.Request, resp)
 			return
 		case !noLeader(err) || ctx.Err() != nil:
@@ -130,6 +131,24 @@ func (s *Server) write(w http.ResponseWriter, in *call, rt route) {
 		case <-time.After(leaderPoll):
 		case <-ctx.Done():
 			s.fail(w, in.Request, err)
+			return
+		}
+	}
+}
+
+// catchUpTo waits, for a while, until this node has what the leader answers of: who asks it next shall find what he did, such
+// as the token that he has just made.
+func (s *Server) catchUpTo(ctx context.Context, resp *http.Response) {
+	index, err := strconv.ParseUint(resp.Header.Get(IndexHeader), 10, 64)
+	if err != nil {
+		return // nothing was changed
+	}
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	for s.freshness().Index < index {
+		select {
+		case <-time.After(followPoll):
+		case <-ctx.Done():
 			return
 		}
 	}

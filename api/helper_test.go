@@ -37,8 +37,9 @@ type bench struct {
 	failed  []KeyError
 	broken  error // of reading failed keys
 
-	standing Preview // at the destination of every job
-	also     []Machine
+	standing  Preview // at the destination of every job
+	also      []Machine
+	committed func(index uint64, entry []byte) // nil: nobody follows
 }
 
 const benchNode = "node-1"
@@ -87,6 +88,9 @@ func (b *bench) Propose(ctx context.Context, cmd fsm.Command) (fsm.Result, error
 		return fsm.Result{}, err
 	}
 	b.index++
+	if b.committed != nil {
+		b.committed(b.index, entry)
+	}
 	return b.machine.Apply(b.index, entry).(fsm.Result), nil
 }
 

@@ -100,6 +100,7 @@ const (
 	abortPatience = 3 * time.Second
 	localPatience = 20 * time.Second
 	leaderPoll    = 50 * time.Millisecond
+	followPoll    = 5 * time.Millisecond
 )
 
 // Server answers for one node.

@@ -124,3 +124,7 @@ func (c *Client) unanswered(err error) error {
 func speaksTLS(resp *http.Response, data []byte) bool {
 	return resp.TLS == nil && resp.StatusCode == http.StatusBadRequest && strings.Contains(string(data), "HTTP request to an HTTPS server")
 }
+
+func (c *Client) wantsTLS() error {
+	return fmt.Errorf("call %s: this port speaks TLS; use https://%s", c.base, strings.TrimPrefix(c.base, "http://"))
+}

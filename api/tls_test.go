@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -211,6 +212,33 @@ func TestOtherClientsKnowTheAuthority(t *testing.T) {
 	}
 }
 
+// TestAuthority fetches that certificate from a node.
+func TestAuthority(t *testing.T) {
+	id := testAuthority(t, ServerName)
+	b := newBench(t)
+	secure := b.overTLS(id.Certificate)
+	for name, test := range map[string]struct {
+		addr      string
+		authority [32]byte
+		wants     error
+	}{
+		"ours":            {secure.URL, id.Authority, nil},
+		"another cluster": {secure.URL, [32]byte{1}, ErrOtherCluster},
+		"no TLS":          {b.http.URL, id.Authority, ErrNoAuthority},
+		"token of none":   {secure.URL, [32]byte{}, ErrNoAuthority},
+	} {
+		c, err := NewClient(test.addr, b.token.For(test.authority))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := c.Authority(t.Context())
+		c.Close()
+		if !errors.Is(err, test.wants) || (test.wants == nil) != bytes.Equal(text, id.PEM) {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+	}
+}
+
 func TestEndpoint(t *testing.T) {
 	bare, pinned := Token{id: "i", secret: "s"}, Token{id: "i", secret: "s"}.For([32]byte{1})
 	for _, test := range []struct {
@@ -254,6 +282,11 @@ func TestTokenLines(t *testing.T) {
 	}
 	if old, ok := parseToken(strings.Repeat("a", 43)); !ok || old.id != localID {
 		t.Error("a secret alone is no local token")
+	}
+	for _, foreign := range []string{strings.Repeat("\x00", 43), strings.Repeat("a", 43) + "\n" + strings.Repeat("a", 43), token.line() + "é"} {
+		if _, ok := parseToken(foreign); ok {
+			t.Errorf("%q is a token", foreign)
+		}
 	}
 	if token.For([32]byte{9}).For([32]byte{}) != token {
 		t.Error("the authority cannot be taken away")

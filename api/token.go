@@ -74,6 +74,9 @@ func (t Token) pin() (hash [authoritySize]byte, ok bool) {
 
 // parseToken reads a token. A secret alone is a local token, as the first version wrote them.
 func parseToken(text string) (t Token, ok bool) {
+	if strings.ContainsFunc(text, isForeign) {
+		return Token{}, false
+	}
 	parts := strings.Split(text, ".")
 	if len(parts) == 1 && len(text) >= minSecret {
 		return Token{id: localID, secret: text}, true
@@ -88,6 +91,11 @@ func parseToken(text string) (t Token, ok bool) {
 		return t, ok
 	}
 	return t, true
+}
+
+// isForeign tells of a character that is in no token.
+func isForeign(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 }
 
 // String keeps the token out of logs and errors.

@@ -105,7 +105,7 @@ func checkNewToken(t *NewToken) error {
 	switch {
 	case t.Name == localID:
 		return bad("the name %q is that of the tokens in data directories", localID)
-	case !fsm.ValidTokenName(t.Name):
+	case !fsm.ValidTokenName(t.Name), t.Name == ".", t.Name == "..": // in a path these would be another place
 		return bad("the name %q is not 1 to 64 of a-z, A-Z, 0-9, dot, underscore and hyphen", clean(t.Name, maxTarget))
 	case !t.Role.Valid():
 		return bad("the role %q is not known; there are viewer, operator and admin", clean(string(t.Role), maxTarget))

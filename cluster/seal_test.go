@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -156,4 +157,50 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err := sealer(t, otherKey).Open(sealed, aad); !errors.Is(err, ErrOtherKey) {
 		t.Errorf("other key: %v", err)
 	}
+}
+
+// FuzzKeyFile reads whatever stands in a key file. What is no key is not repeated, and a key that was read can be used.
+func FuzzKeyFile(f *testing.F) {
+	f.Add([]byte(base64.StdEncoding.EncodeToString(make([]byte, keySize))))
+	f.Add([]byte(base64.StdEncoding.EncodeToString(make([]byte, keySize+1)) + "\n\n"))
+	f.Add([]byte("\x00\xff"))
+	path := filepath.Join(f.TempDir(), "key")
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k, err := ReadKeyFile(path)
+		if err != nil {
+			if len(text) > keySize && strings.Contains(err.Error(), string(text)) {
+				t.Errorf("the error repeats the file: %v", err)
+			}
+			return
+		}
+		s, err := k.Sealer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Open(s.Seal(text, text), text); err != nil || !bytes.Equal(got, text) {
+			t.Errorf("a value is not what was sealed: %v", err)
+		}
+	})
+}
+
+// FuzzOpenSealed opens what nobody sealed.
+func FuzzOpenSealed(f *testing.F) {
+	k, err := NewKeyFile(filepath.Join(f.TempDir(), "key"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	s, err := k.Sealer()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(s.Seal([]byte("secret"), []byte("job"))[:20], []byte("job"))
+	f.Add([]byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, sealed, aad []byte) {
+		if got, err := s.Open(sealed, aad); err == nil {
+			t.Errorf("%q is open: %q", sealed, got)
+		}
+	})
 }

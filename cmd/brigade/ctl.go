@@ -31,7 +31,7 @@ Exit codes: 0 done, 1 refused, 2 wrong usage or a wrong job file, 130 interrupte
 	}
 	f.register(cmd.PersistentFlags())
 	cmd.AddCommand(newCtlAdd(a, f), newCtlStatus(a, f), newCtlErrors(a, f), newCtlLook(a, f), newCtlSet(a, f), newCtlRetry(a, f),
-		newCtlReport(a, f), newCtlWhy(a, f), newCtlRemove(a, f), newCtlPause(a, f), newCtlToken(a, f), newCtlKey(a, f), newCtlHistory(a, f),
+		newCtlReport(a, f), newCtlWhy(a, f), newCtlRemove(a, f), newCtlPause(a, f), newCtlToken(a, f), newCtlKey(a, f), newCtlCA(a, f), newCtlHistory(a, f),
 		newCtlVerb(a, f, "continue", "Let paused jobs go on where they stopped", (*api.Client).Continue),
 		newCtlRedo(a, f), newCtlEdit(a, f))
 	return cmd

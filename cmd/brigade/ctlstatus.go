@@ -41,6 +41,9 @@ func newCtlStatus(a *app, f *clientFlags) *cobra.Command {
   brigade ctl status --watch`,
 		Args: argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if s.id == "" && cmd.Flags().Changed("jobID") {
+				return misuse(errors.New("flag --jobID names no job"))
+			}
 			if s.id != "" && (s.machines || s.jobs) {
 				return misuse(errors.New("flag --jobID shows one job, and does not go with --job or --machine"))
 			}

@@ -276,7 +276,7 @@ func TestMisuse(t *testing.T) {
 		want string
 		args []string
 	}{
-		{"accepts between 1 and 2 arg(s)", []string{"import"}},
+		{"import takes 1 to 2 arguments, not 0", []string{"import"}},
 		{"unknown flag: --bogus", []string{"import", "--bogus"}},
 		{`unknown command "improt"; did you mean import?`, []string{"improt"}},
 		{"no such file", []string{"import", filepath.Join(b.dir, "none.yaml")}},

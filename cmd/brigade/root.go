@@ -45,11 +45,23 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 // argCount bounds the number of arguments, as misuse.
 func argCount(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := cobra.RangeArgs(least, most)(cmd, args); err != nil {
-			return misuse(fmt.Errorf("%s: %w; see %s --help", cmd.Name(), err, cmd.CommandPath()))
+		if n := len(args); n < least || n > most {
+			return misuse(fmt.Errorf("%s takes %s, not %d; see %s --help", cmd.Name(), arguments(least, most), n, cmd.CommandPath()))
 		}
 		return nil
 	}
+}
+
+func arguments(least, most int) string {
+	switch {
+	case most == 0:
+		return "no arguments"
+	case least == most && most == 1:
+		return "one argument"
+	case least == most:
+		return fmt.Sprintf("%d arguments", least)
+	}
+	return fmt.Sprintf("%d to %d arguments", least, most)
 }
 
 // wantsJSON tells whether --json was given.

@@ -91,18 +91,7 @@ func (b *bigObject) write(t *testing.T, size int64) {
 // finishBig waits for the end of the job and checks its sums and what the server was sent.
 func (b *bigObject) finishBig(t *testing.T, at *node, within time.Duration) document {
 	t.Helper()
-	var d document
-	eventually(t, within, "the job ends", func() bool {
-		got, ok := b.status(t, at)
-		if ok {
-			d = got
-		}
-		return ok && !got.Stale && (got.State == "succeeded" || got.State == "failed" || got.State == "paused")
-	})
-	if d.State != "succeeded" {
-		t.Fatalf("the job is %s: %s: %v", d.State, d.Reason, d)
-	}
-	b.checkSums(t, d)
+	d := b.succeed(t, at, within)
 	key := bigKey
 	got, err := b.client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &b.bucket, Key: &key})
 	if err != nil {

@@ -36,6 +36,7 @@ type job struct {
 	want    map[string]object
 	bucket  string
 	gateway *servers.S3Server
+	session string // token that goes with the credentials; "" is none
 	proxy   *faults.Proxy
 	client  *s3.Client // goes past the proxy
 }
@@ -96,20 +97,37 @@ func (j *job) slow(latency time.Duration) {
 	j.proxy.Add(faults.Rule{Ops: []s3op.Operation{s3op.PutObject}, Fault: faults.Fault{Latency: latency}})
 }
 
+// refusing is a store that does not take some keys.
+func refusing(match func(key string) bool) faults.Rule {
+	return faults.Rule{
+		Ops: []s3op.Operation{s3op.PutObject}, Match: match, Fault: faults.Fault{Status: 400, Code: "InvalidRequest"},
+	}
+}
+
 // add submits the job at a node, in tasks of so many objects.
 func (j *job) add(t *testing.T, at *node, objects int) {
 	t.Helper()
+	at.must(t, "ctl", "add", j.jobFile(t, objects))
+}
+
+// jobFile writes the job's description.
+func (j *job) jobFile(t *testing.T, objects int) string {
+	t.Helper()
+	session := ""
+	if j.session != "" {
+		session = fmt.Sprintf(", session_token: %q", j.session)
+	}
 	text := fmt.Sprintf(`id: %s
 type: copy
 source: {url: "file://%s/"}
-destination: {url: "s3://%s/?endpoint=%s&region=%s", access_key: %q, secret_key: %q}
+destination: {url: "s3://%s/?endpoint=%s&region=%s", access_key: %q, secret_key: %q%s}
 task: {objects: %d}
-`, j.id, j.source, j.bucket, j.proxy.URL, j.gateway.Region, j.gateway.AccessKey, j.gateway.SecretKey, objects)
+`, j.id, j.source, j.bucket, j.proxy.URL, j.gateway.Region, j.gateway.AccessKey, j.gateway.SecretKey, session, objects)
 	path := filepath.Join(t.TempDir(), "job.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	at.must(t, "ctl", "add", path)
+	return path
 }
 
 // standing is what the document says of a node.
@@ -123,6 +141,7 @@ type standing struct {
 
 // document is what `ctl status --jobID --json` prints.
 type document struct {
+	ID          string           `json:"id"`
 	State       string           `json:"state"`
 	Reason      string           `json:"reason"`
 	Pass        int              `json:"pass"`
@@ -170,6 +189,14 @@ func (j *job) waitWrites(t *testing.T, n int, within time.Duration) {
 // reader.
 func (j *job) finish(t *testing.T, at *node, within time.Duration) document {
 	t.Helper()
+	d := j.succeed(t, at, within)
+	j.checkContent(t)
+	return d
+}
+
+// succeed waits for the end of the job and checks its state and its sums.
+func (j *job) succeed(t *testing.T, at *node, within time.Duration) document {
+	t.Helper()
 	var d document
 	defer func() {
 		if t.Failed() {
@@ -188,7 +215,6 @@ func (j *job) finish(t *testing.T, at *node, within time.Duration) document {
 		t.Fatalf("the job is %s: %s: %v", d.State, d.Reason, d)
 	}
 	j.checkSums(t, d)
-	j.checkContent(t)
 	return d
 }
 

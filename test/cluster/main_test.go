@@ -5,11 +5,10 @@ package cluster_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 
+	"github.com/bucketbrigade/brigade/test/binary"
 	"github.com/bucketbrigade/brigade/test/servers"
 )
 
@@ -46,11 +45,8 @@ func runSuite(m *testing.M) (code int, err error) {
 	}
 	defer os.RemoveAll(dir)
 	shared.long = os.Getenv("BRIGADE_CHAOS") == "1"
-	if shared.binary = os.Getenv("BRIGADE_BIN"); shared.binary == "" {
-		shared.binary = filepath.Join(dir, "brigade")
-		if err := build(shared.binary); err != nil {
-			return 1, err
-		}
+	if shared.binary, err = binary.Find(dir); err != nil {
+		return 1, err
 	}
 	defer func() {
 		if serr := shared.gateway.Stop(); err == nil {
@@ -58,14 +54,4 @@ func runSuite(m *testing.M) (code int, err error) {
 		}
 	}()
 	return m.Run(), nil
-}
-
-func build(path string) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "./cmd/brigade")
-	cmd.Dir = filepath.Join("..", "..")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the binary: %w\n%s", err, out)
-	}
-	return nil
 }

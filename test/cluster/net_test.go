@@ -99,14 +99,17 @@ func (c *netCluster) serve(t *testing.T, h http.Handler) string {
 	return "http://" + listener.Addr().String()
 }
 
-// call asks the API of a node, which listens on its host's loopback interface, and reads what it answers.
+// call asks the API of a node from its own host, and reads what it answers.
 func (c *netCluster) call(ctx context.Context, n *node, method, path string, into any) (status int, err error) {
 	token, err := os.ReadFile(filepath.Join(n.data, "token"))
 	if err != nil {
 		return 0, err
 	}
-	transport := &http.Transport{DialContext: c.host(n).Dial, DisableKeepAlives: true}
-	r, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://127.0.0.1:%d%s", n.http, path), http.NoBody)
+	transport, scheme := &http.Transport{DialContext: c.host(n).Dial, DisableKeepAlives: true}, "http"
+	if ca, err := os.ReadFile(n.authority()); err == nil {
+		transport.TLSClientConfig, scheme = trusting(ca), "https"
+	}
+	r, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("%s://127.0.0.1:%d%s", scheme, n.http, path), http.NoBody)
 	if err != nil {
 		return 0, err
 	}
@@ -233,12 +236,22 @@ func troubled(t *testing.T, nodes, files int) (*netCluster, *job) {
 // it is gone, such as one from an address that moved, is given up after a minute of silence.
 const endLimit = 3 * time.Minute
 
-// whom says which nodes are in trouble in turn; the short form leaves the leader to TestNetPartition.
-func whom() []string {
-	if shared.long {
-		return []string{"follower", "leader"}
+// inTurn has trouble come to one node of three in the middle of a job: to a follower, then to the leader. The short form
+// leaves the leader to TestNetPartition. The witness is a node that has no trouble.
+func inTurn(t *testing.T, files int, trouble func(t *testing.T, c *netCluster, j *job, n, witness *node)) {
+	t.Run("follower", func(t *testing.T) {
+		c, j := troubled(t, 3, files)
+		_, others := c.leader(t)
+		trouble(t, c, j, others[0], others[1])
+	})
+	if !shared.long {
+		return
 	}
-	return []string{"follower"}
+	t.Run("leader", func(t *testing.T) {
+		c, j := troubled(t, 3, files)
+		leader, others := c.leader(t)
+		trouble(t, c, j, leader, others[1])
+	})
 }
 
 // over waits until the trouble is over, sees that the job was under way in it and goes on, and checks everything at its end.

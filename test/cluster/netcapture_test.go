@@ -4,27 +4,35 @@ package cluster_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/url"
-	"os"
+	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
 
-// TestNetNothingInClear listens to what the nodes say to each other during a job with its credentials in the job file.
+// TestNetNothingInClear listens to what passes all three ports of the nodes during a job with its credentials in the job file,
+// which people with tokens drive over the network.
 func TestNetNothingInClear(t *testing.T) {
 	beside(t)
-	c := startNetCluster(t, 3, "--concurrency", "8")
+	c := startNetCluster(t, 3, "--http", "0.0.0.0", "--concurrency", "8")
 	j := newJob(t)
 	j.proxy.URL = c.serve(t, j.proxy)
 	j.files(t, newRandom(t), 400)
+	leader, others := c.leader(t)
 	listener := c.lab.Capture(t)
 
 	j.slow(300 * time.Millisecond)
-	leader, others := c.leader(t)
-	j.add(t, others[0], 10) // passed on to the leader, with what the file holds
+	secret := ofCluster(t, c.cluster, j)
+	byCtl, byCurl := c.stranger(t, others[0], false), c.stranger(t, others[0], true)
+	guest := byCurl.invited(t, "gil", "operator", c.store.Prefix(), byCurl.addr) // the answer has the token
+	for _, h := range []*hand{byCtl, byCurl, guest} {
+		secret.note(t, h.token)
+	}
+	byCtl.must(t, request{ctl: []string{"ctl", "add", j.jobFile(t, 10)}}, 201, nil) // passed on to the leader, with what the file holds
 	j.waitWrites(t, 60, startLimit)
+	guest.must(t, request{path: "/v1/jobs/" + j.id + "/spec"}, 200, nil)
 	others[1].kill(t)
 	others[1].start(t) // what was written meanwhile, or a snapshot, is sent to it
 	c.waitWhole(t)
@@ -33,34 +41,36 @@ func TestNetNothingInClear(t *testing.T) {
 	c.checkSameState(t)
 	listener.Stop(t)
 
-	key, err := os.ReadFile(c.keyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secrets := map[string]string{
-		"access key": j.gateway.AccessKey, "secret key": j.gateway.SecretKey, "cluster key": strings.TrimSpace(string(key)),
-	}
-	for name, port := range map[string]int{"peer": netPeer, "gossip": netGossip} {
+	for name, port := range map[string]int{"peer": netPeer, "gossip": netGossip, "HTTP": netHTTP} {
 		said := listener.Bytes(port)
 		t.Logf("%s port: %d bytes", name, len(said))
 		if len(said) < 2_000 {
 			t.Errorf("the capture has %d bytes of the %s port only: it shows nothing", len(said), name)
 		}
-		for what, secret := range secrets {
-			if holds(said, secret) {
-				t.Errorf("the %s passes the %s port in clear", what, name)
-			}
-		}
+		secret.absent(t, "what passes the "+name+" port", said)
 		for key := range j.want {
-			if holds(said, key) {
+			if bytes.Contains(said, []byte(key)) {
 				t.Fatalf("the key %q passes the %s port in clear", key, name)
 			}
 		}
-		if holds(said, j.bucket) || holds(said, j.source) {
-			t.Errorf("the job's description passes the %s port in clear", name)
+		for _, text := range []string{j.bucket, j.source, "Authorization", "brigade1."} {
+			if holds(said, text) {
+				t.Errorf("%q passes the %s port in clear", text, name)
+			}
 		}
 	}
 	c.checkListens(t, j, listener.Bytes(portOf(t, j.proxy.URL)))
+}
+
+// stranger makes an admin's token at a node and gives it to somebody on the stores' host.
+func (c *netCluster) stranger(t *testing.T, at *node, byCurl bool) *hand {
+	t.Helper()
+	local := &hand{
+		machine: c.host(at).Prefix(), addr: fmt.Sprintf("127.0.0.1:%d", at.http), token: filepath.Join(at.data, "token"),
+		ca: at.authority(), curl: byCurl,
+	}
+	name := map[bool]string{false: "anna", true: "cora"}[byCurl]
+	return local.invited(t, name, "admin", c.store.Prefix(), fmt.Sprintf("%s:%d", c.host(at).Address(), at.http))
 }
 
 // checkListens sees that the same capture finds what does pass in clear: the keys and the access key, in requests to a store

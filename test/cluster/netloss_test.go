@@ -56,26 +56,18 @@ func (c *netCluster) worksFor(t *testing.T, j *job, witness *node, lasts time.Du
 // TestNetIsolation cuts one node off from everybody, which forget it meanwhile, as it forgets them.
 func TestNetIsolation(t *testing.T) {
 	beside(t)
-	for _, who := range whom() {
-		t.Run(who, func(t *testing.T) {
-			lasts, files := 10*time.Second, 1500
-			if shared.long {
-				lasts, files = 30*time.Second, 4000
-			}
-			c, j := troubled(t, 3, files)
-			leader, others := c.leader(t)
-			alone, witness := others[0], others[1]
-			if who == "leader" {
-				alone = leader
-			}
-			id := alone.id(t)
-			c.lab.Isolate(t, c.host(alone))
-			c.worksFor(t, j, witness, lasts)
-			if m, ok := witness.machines(t); !ok || m.state(id) == "alive" {
-				t.Errorf("the node that is cut off is %q to the others", m.state(id))
-			}
-			c.lab.Heal(t)
-			c.over(t, j)
-		})
+	lasts, files := 10*time.Second, 1500
+	if shared.long {
+		lasts, files = 30*time.Second, 4000
 	}
+	inTurn(t, files, func(t *testing.T, c *netCluster, j *job, alone, witness *node) {
+		id := alone.id(t)
+		c.lab.Isolate(t, c.host(alone))
+		c.worksFor(t, j, witness, lasts)
+		if m, ok := witness.machines(t); !ok || m.state(id) == "alive" {
+			t.Errorf("the node that is cut off is %q to the others", m.state(id))
+		}
+		c.lab.Heal(t)
+		c.over(t, j)
+	})
 }

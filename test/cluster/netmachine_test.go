@@ -32,61 +32,45 @@ func TestNetAllRestarted(t *testing.T) {
 // TestNetAddressChanges gives nodes other addresses while they run, in the middle of a job: one, and then the leader.
 func TestNetAddressChanges(t *testing.T) {
 	beside(t)
-	for i, who := range whom() {
-		t.Run(who, func(t *testing.T) {
-			c, j := troubled(t, 3, 1500)
-			leader, others := c.leader(t)
-			moved := leader
-			if who == "follower" {
-				moved = others[0]
-			}
-			id := moved.id(t)
-			c.host(moved).SetAddress(t, 100+i)
-			eventually(t, healLimit, "the others know the new address", func() bool {
-				m, ok := others[1].machines(t)
-				for _, n := range m.Nodes {
-					if n.ID == id && n.State == "alive" && n.Address == c.host(moved).Address()+":7461" {
-						return ok
-					}
+	inTurn(t, 1500, func(t *testing.T, c *netCluster, j *job, moved, witness *node) {
+		id := moved.id(t)
+		c.host(moved).SetAddress(t, 100)
+		eventually(t, healLimit, "the others know the new address", func() bool {
+			m, ok := witness.machines(t)
+			for _, n := range m.Nodes {
+				if n.ID == id && n.State == "alive" && n.Address == c.host(moved).Address()+":7461" {
+					return ok
 				}
-				return false
-			})
-			c.over(t, j)
+			}
+			return false
 		})
-	}
+		c.over(t, j)
+	})
 }
 
 // TestNetWiped empties the data directory of a node in the middle of a job. The same command line makes it a new node, and
 // no record of what it copied is lost.
 func TestNetWiped(t *testing.T) {
 	beside(t)
-	for _, who := range whom() {
-		t.Run(who, func(t *testing.T) {
-			c, j := troubled(t, 3, 1500)
-			leader, others := c.leader(t)
-			wiped := leader
-			if who == "follower" {
-				wiped = others[0]
-			}
-			old := wiped.id(t)
-			eventually(t, startLimit, "the node has records", func() bool { return len(segments(t, wiped)) > 4 })
-			wiped.kill(t)
-			if err := os.RemoveAll(wiped.data); err != nil {
-				t.Fatal(err)
-			}
-			wiped.start(t)
-			eventually(t, startLimit, "the node has an ID again", func() bool {
-				_, err := os.Stat(filepath.Join(wiped.data, "api.addr"))
-				return err == nil
-			})
-			if wiped.id(t) == old {
-				t.Fatalf("the node is %s again", old)
-			}
-			c.over(t, j)
-			j.checkRecords(t, c.nodes)
-			c.waitVoters(t, 3)
+	inTurn(t, 1500, func(t *testing.T, c *netCluster, j *job, wiped, _ *node) {
+		old := wiped.id(t)
+		eventually(t, startLimit, "the node has records", func() bool { return len(segments(t, wiped)) > 4 })
+		wiped.kill(t)
+		if err := os.RemoveAll(wiped.data); err != nil {
+			t.Fatal(err)
+		}
+		wiped.start(t)
+		eventually(t, startLimit, "the node has an ID again", func() bool {
+			_, err := os.Stat(filepath.Join(wiped.data, "api.addr"))
+			return err == nil
 		})
-	}
+		if wiped.id(t) == old {
+			t.Fatalf("the node is %s again", old)
+		}
+		c.over(t, j)
+		j.checkRecords(t, c.nodes)
+		c.waitVoters(t, 3)
+	})
 }
 
 // segments are the files in a node's spool, by name.

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/bucketbrigade/brigade/test/binary"
 )
 
 // node is one node of a cluster. It is started again and again by the same command line.
@@ -40,7 +42,7 @@ func (n *node) start(t *testing.T) {
 	defer log.Close()
 	line := append(slices.Clone(n.wrap), n.line(n.args)...)
 	cmd := exec.Command(line[0], line[1:]...)
-	cmd.Env = cleanEnv()
+	cmd.Env = binary.Environment()
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", n.name, err)
@@ -153,7 +155,7 @@ func (n *node) brigade(args ...string) ([]byte, error) {
 	defer cancel()
 	line := append(n.line(args), "--data", n.data)
 	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
-	cmd.Env = cleanEnv()
+	cmd.Env = binary.Environment()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -176,21 +178,6 @@ func (n *node) must(t *testing.T, args ...string) []byte {
 func (n *node) id(t *testing.T) string {
 	t.Helper()
 	return n.selfID(t, filepath.Join(n.data, "node.json"))
-}
-
-// cleanEnv is the environment without what would change where a run gets settings, credentials or proxies from.
-func cleanEnv() (env []string) {
-	for _, e := range os.Environ() {
-		name, _, _ := strings.Cut(e, "=")
-		name = strings.ToUpper(name)
-		switch {
-		case strings.HasPrefix(name, "BRIGADE_"), strings.HasSuffix(name, "_PROXY"),
-			strings.HasPrefix(name, "AWS_") && name != "AWS_CA_BUNDLE":
-		default:
-			env = append(env, e)
-		}
-	}
-	return append(env, "AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
 }
 
 // eventually waits for a condition.

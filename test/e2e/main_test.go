@@ -5,10 +5,10 @@ package e2e_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
+	"github.com/bucketbrigade/brigade/test/binary"
 	"github.com/bucketbrigade/brigade/test/servers"
 )
 
@@ -42,11 +42,8 @@ func runSuite(m *testing.M) (code int, err error) {
 		return 1, fmt.Errorf("open folder: %w", err)
 	}
 	shared.full = os.Getenv("BRIGADE_FIGURES") == "1"
-	if shared.binary = os.Getenv("BRIGADE_BIN"); shared.binary == "" {
-		shared.binary = filepath.Join(dir, "brigade")
-		if err := build(shared.binary); err != nil {
-			return 1, err
-		}
+	if shared.binary, err = binary.Find(dir); err != nil {
+		return 1, err
 	}
 	defer func() {
 		if serr := shared.gateway.Stop(); err == nil {
@@ -60,16 +57,6 @@ func runSuite(m *testing.M) (code int, err error) {
 		}
 	}
 	return code, nil
-}
-
-func build(path string) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "./cmd/brigade")
-	cmd.Dir = filepath.Join("..", "..")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the binary: %w\n%s", err, out)
-	}
-	return nil
 }
 
 // size picks the full size, or the one for CI.

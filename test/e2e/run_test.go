@@ -9,10 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/bucketbrigade/brigade/test/binary"
 )
 
 // runTimeout bounds one run of the binary; far more than any needs.
@@ -62,7 +63,7 @@ func (c *command) start(t *testing.T, args ...string) *process {
 	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
 	p := &process{cmd: exec.CommandContext(ctx, line[0], line[1:]...), cancel: cancel}
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
-	p.cmd.Env = append(cleanEnv(), c.env...)
+	p.cmd.Env = append(binary.Environment(), c.env...)
 	if c.user != nil {
 		p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.user}
 	}
@@ -78,22 +79,6 @@ func (c *command) start(t *testing.T, args ...string) *process {
 		}
 	})
 	return p
-}
-
-// cleanEnv is the environment without what would change where a run gets credentials or proxies from. Trust settings
-// (SSL_CERT_FILE, AWS_CA_BUNDLE) stay: the binary must work with them set.
-func cleanEnv() (env []string) {
-	for _, e := range os.Environ() {
-		name, _, _ := strings.Cut(e, "=")
-		name = strings.ToUpper(name)
-		switch {
-		case strings.HasPrefix(name, "BRIGADE_"), strings.HasSuffix(name, "_PROXY"),
-			strings.HasPrefix(name, "AWS_") && name != "AWS_CA_BUNDLE":
-		default:
-			env = append(env, e)
-		}
-	}
-	return append(env, "AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
 }
 
 // wait returns how a run ended.

@@ -118,10 +118,16 @@ func (p *Proxy) Add(r Rule) {
 }
 
 // Clear removes all rules.
-func (p *Proxy) Clear() {
+func (p *Proxy) Clear() { p.Replace() }
+
+// Replace has these rules hold in place of those there are, without a request between that meets none.
+func (p *Proxy) Replace(rules ...Rule) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rules = nil
+	for _, r := range rules {
+		p.rules = append(p.rules, &r)
+	}
 }
 
 // Count returns how often an operation was asked for, whatever the answer.
