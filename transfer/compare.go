@@ -18,6 +18,7 @@ const (
 	Differs                  // there, but not the same: copy
 	Absent                   // not there: copy
 	Undecided                // the listings do not tell: Stat decides, or a copy
+	Unseen                   // named by a list: neither side was looked at
 )
 
 // sourceWindow is how long before the previous pass a source object must have been modified to be called older than it
@@ -195,7 +196,7 @@ func (n *Node) compareStats(ctx context.Context, job *Job, src, dst *store.Objec
 	if job.Source.Abilities().ExactModTime {
 		return Differs, nil
 	}
-	full, err := n.stat(ctx, job.Source, src.Key, lease)
+	full, err := n.statSource(ctx, job, src, lease)
 	if err != nil {
 		return Undecided, err
 	}
@@ -223,7 +224,7 @@ func (n *Node) compareLinkStats(ctx context.Context, job *Job, src, dst *store.O
 	if src.Kind == store.KindSymlink {
 		return equalIf(sameLink(src, dst)), nil
 	}
-	full, err := n.stat(ctx, job.Source, src.Key, lease)
+	full, err := n.statSource(ctx, job, src, lease)
 	if err != nil {
 		return Undecided, err
 	}
@@ -248,6 +249,15 @@ func keepsLink(o *store.Object, target string) bool {
 	}
 	same, known, _ := o.Sums.Match(sumsOf(wanted{md5: true, crc64: true, crc32c: true, sha256: true}, []byte(target)))
 	return known && same
+}
+
+// statSource is Stat of a source object, under the key that it has at the destination.
+func (n *Node) statSource(ctx context.Context, job *Job, o *store.Object, lease Lease) (store.Object, error) {
+	now, err := n.stat(ctx, job.Source, o.Name(), lease)
+	if o.Origin != "" {
+		now.Key, now.Origin = o.Key, o.Origin
+	}
+	return now, err
 }
 
 // stat is Stat with retries.
