@@ -90,7 +90,7 @@ func compareDefault(job *Job, src, dst *store.Object) Verdict {
 	if job.Destination.Abilities().ExactModTime {
 		return compareTimes(job, src, dst)
 	}
-	unchanged := !job.PrevStart.IsZero() && src.ModTime.Before(job.PrevStart.Add(-sourceWindow))
+	unchanged := !job.PrevStart.IsZero() && !src.ModTime.IsZero() && src.ModTime.Before(job.PrevStart.Add(-sourceWindow))
 	if unchanged && !dst.ModTime.Before(src.ModTime.Add(job.Skew)) {
 		return Equal
 	}
@@ -100,6 +100,9 @@ func compareDefault(job *Job, src, dst *store.Object) Verdict {
 // compareTimes holds modification times against each other at the coarser precision. Where one side is an object store
 // the listed time is only when the object was stored; the recorded time decides then.
 func compareTimes(job *Job, src, dst *store.Object) Verdict {
+	if src.ModTime.IsZero() {
+		return Undecided
+	}
 	if sameTime(src.ModTime, dst.ModTime, unitOf(job)) {
 		return Equal
 	}
@@ -186,7 +189,7 @@ func (n *Node) compareStats(ctx context.Context, job *Job, src, dst *store.Objec
 		return Differs, nil
 	}
 	unit := unitOf(job)
-	byTime := job.Compare != "etag" && job.Compare != "checksum"
+	byTime := job.Compare != "etag" && job.Compare != "checksum" && !src.ModTime.IsZero() // some sources tell no time
 	if equal, known, _ := src.Sums.Match(dst.Sums); known {
 		return equalIf(equal), nil
 	}

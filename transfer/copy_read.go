@@ -54,6 +54,9 @@ func (c *copier) openSource(ctx context.Context, off, length int64) (io.ReadClos
 	default:
 		return nil, now, atSource(err)
 	}
+	if whole && now.Size < 0 { // not told before it is read to its end
+		now.Size = c.src.Size
+	}
 	if (whole && now.Size != c.src.Size) || (!c.pinned() && !c.sameVersion(&now)) {
 		return nil, now, errors.Join(c.changed(errors.New("another version than listed")), r.Close())
 	}

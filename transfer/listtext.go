@@ -224,7 +224,7 @@ type spoolReader struct {
 	ctx    context.Context
 	spool  Spool
 	pieces []textPart // not yet read
-	skip   int64   // of the next one
+	skip   int64      // of the next one
 	text   []byte
 }
 
