@@ -44,6 +44,7 @@ func wantedRoles() map[string]fsm.Role {
 		"GET /v1/jobs": v, "GET /v1/jobs/{id}": v, "GET /v1/jobs/{id}/errors": v, "GET /v1/jobs/{id}/spec": v, "GET /v1/machines": v,
 		"GET /v1/machines/{id}/tasks": v, "GET /v1/state": v,
 		"GET /v1/node": v, "GET /v1/settings": v,
+		segmentsPattern: o,
 		"POST /v1/jobs": o, "DELETE /v1/jobs/{id}": o, "POST /v1/jobs/{id}/pause": o, "POST /v1/jobs/{id}/continue": o,
 		"POST /v1/jobs/{id}/redo": o, "POST /v1/jobs/{id}/retry": o, "POST /v1/machines/{id}/drain": o, "POST /v1/machines/{id}/undrain": o,
 		"GET /v1/history":    o,

@@ -33,6 +33,7 @@ func (s *Server) routes() []route {
 		{"DELETE /v1/jobs/{id}", leader, fsm.Operator, s.removeJob},
 		{"GET /v1/jobs/{id}/errors", here, fsm.Viewer, s.listErrors},
 		{"GET /v1/jobs/{id}/spec", here, fsm.Viewer, s.showSpec},
+		{segmentsPattern, here, fsm.Operator, s.putSegment},
 		{"GET /v1/machines", preferred, fsm.Viewer, s.listMachines},
 		{"GET /v1/machines/{id}/tasks", preferred, fsm.Viewer, s.listMachineTasks},
 		{"POST /v1/machines/{id}/drain", leader, fsm.Operator, s.drain(true)},

@@ -71,6 +71,7 @@ type Config struct {
 	Members   Members
 	Control   Control
 	Forwarder Forwarder // nil: there are no other nodes
+	Spool     Spool     // nil: lists cannot be uploaded
 	Logger    *slog.Logger
 	Authority [32]byte         // hash of the cluster's authority, for tokens; zero where the API is on loopback only
 	Now       func() time.Time // nil: the system's clock

@@ -92,7 +92,6 @@ func TestParseErrors(t *testing.T) {
 		{"limits", "limits: {requests: 5}\n", `job.yaml:1:10: limits.requests: is not supported by this version`},
 		{"notify", "notify: {mail: [a]}\n", `job.yaml:1:1: notify: is not supported by this version`},
 		{"priority", "priority: 0\n", `job.yaml:1:1: priority: is not supported by this version`},
-		{"keys_from", "filter: {keys_from: l.txt}\n", `job.yaml:1:10: filter.keys_from: is not supported by this version`},
 		{"tags", "preserve: {tags: true}\n", `job.yaml:1:12: preserve.tags: "true" is not supported by this version; allowed: false`},
 		{"storage class", "preserve:\n  storage_class: IA\n", `job.yaml:2:3: preserve.storage_class: "IA" is not supported by this version; allowed: keep`},
 		{"reread", "verify: reread\n", `job.yaml:1:1: verify: "reread" is not supported by this version; allowed: none, size, checksum`},

@@ -21,10 +21,7 @@ import (
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
-// Scheme starts the locations of URL lists: urllist:FILE, urllist:URL.
-const Scheme = "urllist"
-
-// The options of a location.
+// The options of a location; store.Parse knows them too.
 const (
 	optionAuthHost = "auth_host" // hosts, separated by commas, that the credentials are sent to
 	optionMaxSize  = "max_size"  // bytes of an answer that does not tell its length
@@ -48,11 +45,6 @@ type options struct {
 	authHosts []string
 	maxSize   int64
 	headers   http.Header
-}
-
-// IsOption tells whether an option of a location is this package's; others belong to where the list is.
-func IsOption(name string) bool {
-	return name == optionAuthHost || name == optionMaxSize || strings.HasPrefix(name, headerPrefix)
 }
 
 // Validate checks a location's options.
@@ -153,7 +145,7 @@ func newStore(cfg store.Config) (*Store, error) {
 
 // Abilities tells what a server of files can do.
 func (s *Store) Abilities() store.Abilities {
-	return store.Abilities{Scheme: Scheme, Order: store.OrderNone, Pinned: true, Metadata: true, ModTimeUnit: time.Second, MaxKey: 16 << 10}
+	return store.Abilities{Scheme: store.ListScheme, Order: store.OrderNone, Pinned: true, Metadata: true, ModTimeUnit: time.Second, MaxKey: 16 << 10}
 }
 
 // Check does nothing: which servers there are is said line by line.
