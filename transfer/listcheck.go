@@ -112,6 +112,7 @@ func (l *KeyList) checkLine(text string, number int64, keys *repeats, sum *ListS
 // repeats finds keys that come more than once, by 16 bytes of their hash: sorted runs in files, then merged.
 type repeats struct {
 	dir   string
+	most  int // marks that are sorted in memory
 	chunk []mark
 	runs  []*os.File
 }
@@ -124,7 +125,7 @@ type mark struct {
 
 const (
 	markSize  = 24
-	markChunk = 256 << 10 // marks that are sorted in memory
+	markChunk = 256 << 10
 )
 
 func (m *mark) compare(o *mark) int {
@@ -139,7 +140,7 @@ func newRepeats(dir string) (*repeats, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for sorting the list: %w", err)
 	}
-	return &repeats{dir: dir}, nil
+	return &repeats{dir: dir, most: markChunk}, nil
 }
 
 func (r *repeats) close() error {
@@ -153,7 +154,7 @@ func (r *repeats) close() error {
 func (r *repeats) add(key string, line int64) error {
 	hash := sha256.Sum256([]byte(key))
 	r.chunk = append(r.chunk, mark{[16]byte(hash[:16]), line})
-	if len(r.chunk) < markChunk {
+	if len(r.chunk) < r.most {
 		return nil
 	}
 	return r.spill()

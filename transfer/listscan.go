@@ -220,8 +220,12 @@ func (s *listScan) takeLine(ctx context.Context, line *ListLine) error {
 
 // handOut gives others up to n parts of what is left.
 func (s *listScan) handOut(ctx context.Context, n int) (made int, err error) {
+	worth := int64(listWorth)
+	if s.n.Tuning.SplitWorth <= 0 {
+		worth = 1
+	}
 	left := s.end - s.pos
-	parts := min(int64(n), left/listWorth-1)
+	parts := min(int64(n), left/worth-1)
 	for i := parts; i > 0; i-- {
 		at, err := s.lineFrom(ctx, s.pos+left*i/(parts+1))
 		if err != nil {
