@@ -132,7 +132,6 @@ func TestURLListThroughCuts(t *testing.T) {
 		}
 	}
 	run.kill(t)
-	run.wait(t)
 	d := c.run(t, args...).want(t, 0).document(t)
 	if d.Pass != 1 || d.Objects["found"] != 400 || d.Objects["copied"] != 400 {
 		t.Errorf("%d: %v", d.Pass, d.Objects)
@@ -291,9 +290,9 @@ func TestFigureListMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := command{}
-	// Nothing is asked for: the list is checked, uploaded, cut and counted.
-	r := c.run(t, "import", "--type", "list", "urllist:"+path, "--json", "--yes").want(t, 0)
-	if d := r.document(t); d.Objects["listed"] != int64(lines) || d.Objects["found"] != int64(lines) {
+	// The list is checked, packed, scanned and counted, and nothing is asked for.
+	r := c.run(t, "import", "urllist:"+path, filepath.Join(t.TempDir(), "to"), "--exclude", "*", "--json", "--yes").want(t, 0)
+	if d := r.document(t); d.Objects["listed"] != int64(lines) || d.Objects["filtered"] != int64(lines) {
 		t.Errorf("%v", d.Objects)
 	}
 	const limit = 300 << 20
