@@ -47,6 +47,7 @@ func wantedRoles() map[string]fsm.Role {
 		"GET /v1/node": v, "GET /v1/settings": v,
 		"POST /v1/preview": o,
 		"POST /v1/jobs":    o, "PUT /v1/jobs/{id}/spec": o, "DELETE /v1/jobs/{id}": o, "POST /v1/jobs/{id}/pause": o, "POST /v1/jobs/{id}/continue": o,
+		segmentsPattern:           o,
 		"POST /v1/jobs/{id}/redo": o, "POST /v1/jobs/{id}/retry": o, "POST /v1/machines/{id}/drain": o, "POST /v1/machines/{id}/undrain": o,
 		"GET /v1/history":    o,
 		"PUT /v1/settings":   a,

@@ -68,7 +68,7 @@ func (s *Server) handle(rt route) http.Handler {
 			s.fail(w, r, err)
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, rt.bodyLimit()))
 		if err != nil {
 			s.fail(w, r, bodyProblem(err))
 			return

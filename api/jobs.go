@@ -38,6 +38,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/jobs/{id}/why", here, fsm.Viewer, s.traceKey},
 		{"GET /v1/jobs/{id}/spec", preferred, fsm.Viewer, s.showSpec},
 		{"PUT /v1/jobs/{id}/spec", leader, fsm.Operator, s.editJob},
+		{segmentsPattern, here, fsm.Operator, s.putSegment},
 		{"GET /v1/machines", preferred, fsm.Viewer, s.listMachines},
 		{"GET /v1/machines/{id}/tasks", preferred, fsm.Viewer, s.listMachineTasks},
 		{"POST /v1/machines/{id}/drain", leader, fsm.Operator, s.drain(true)},

@@ -11,6 +11,9 @@ import (
 // MaxFile bounds a job file in bytes.
 const MaxFile = 1 << 20
 
+// ListPrefix starts the name of an uploaded list.
+const ListPrefix = "segment:"
+
 // Job is the description of a job as written, with defaults filled in.
 type Job struct {
 	ID          string // "" where the file has none
@@ -23,7 +26,8 @@ type Job struct {
 	Task        Task
 	Preserve    Preserve
 	Limits      Limits
-	MaxFailures int64 // failed objects that pause the job; 0 means the default
+	List        string // where the cluster keeps the list that keys come from: ListPrefix and the name of a segment, or ""
+	MaxFailures int64  // failed objects that pause the job; 0 means the default
 
 	written map[string]position // keys that were given, by dotted path
 	start   position            // where keys that are missing are reported
@@ -42,6 +46,7 @@ type Filter struct {
 	Include, Exclude []string
 	Since            time.Time // zero: no limit
 	MinSize          int64     // bytes
+	KeysFrom         string    // file or URL of a list of keys; "": all keys
 }
 
 // Task bounds the units of work.

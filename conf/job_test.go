@@ -92,7 +92,6 @@ func TestParseErrors(t *testing.T) {
 		{"limits", "limits: {requests: 5}\n", `job.yaml:1:10: limits.requests: is not supported by this version`},
 		{"notify", "notify: {mail: [a]}\n", `job.yaml:1:1: notify: is not supported by this version`},
 		{"priority", "priority: 0\n", `job.yaml:1:1: priority: is not supported by this version`},
-		{"keys_from", "filter: {keys_from: l.txt}\n", `job.yaml:1:10: filter.keys_from: is not supported by this version`},
 		{"tags", "preserve: {tags: true}\n", `job.yaml:1:12: preserve.tags: "true" is not supported by this version; allowed: false`},
 		{"storage class", "preserve:\n  storage_class: IA\n", `job.yaml:2:3: preserve.storage_class: "IA" is not supported by this version; allowed: keep`},
 		{"reread", "verify: reread\n", `job.yaml:1:1: verify: "reread" is not supported by this version; allowed: none, size, checksum`},
@@ -283,4 +282,19 @@ func FuzzParse(f *testing.F) {
 			t.Error("an error without text")
 		}
 	})
+}
+
+// TestListOfKeys: keys_from takes a path or URL, list only what ctl add fills in.
+func TestListOfKeys(t *testing.T) {
+	const start = "source: {url: s3://a/}\ndestination: {url: s3://b/}\n"
+	name := ListPrefix + strings.Repeat("0a", 32)
+	j, err := Parse("job.yaml", []byte(start+"filter: {keys_from: keys.txt}\nlist: \""+name+"\"\n"))
+	if err != nil || j.Filter.KeysFrom != "keys.txt" || j.List != name {
+		t.Errorf("%+v, %v", j, err)
+	}
+	for _, bad := range []string{"x", "segment:", "segment:0a", "segment:" + strings.Repeat("zz", 32), strings.Repeat("0a", 32)} {
+		if _, err := Parse("job.yaml", []byte(start+"list: \""+bad+"\"\n")); err == nil || !strings.Contains(err.Error(), "names no list") {
+			t.Errorf("list %q: %v", bad, err)
+		}
+	}
 }

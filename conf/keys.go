@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"encoding/hex"
 	"fmt"
 	"regexp"
 	"slices"
@@ -69,6 +70,7 @@ func keys() []key {
 			return bad
 		}},
 		{path: "limits.requests", later: true},
+		{path: "list", set: setList},
 		{path: "notify", later: true}, {path: "notify.mail", later: true},
 		{path: "priority", later: true},
 	}...)
@@ -103,7 +105,10 @@ func filterKeys() []key {
 			j.Filter.MinSize, bad = v.size(0)
 			return bad
 		}},
-		{path: "filter.keys_from", later: true},
+		{path: "filter.keys_from", set: func(j *Job, v value) (bad *problem) {
+			j.Filter.KeysFrom, bad = v.scalar("a file of keys, or its URL")
+			return bad
+		}},
 	}
 }
 
@@ -122,6 +127,20 @@ func setID(j *Job, v value) *problem {
 		return &problem{fmt.Sprintf("%q is not an ID", text), allowed}
 	}
 	j.ID = text
+	return nil
+}
+
+func setList(j *Job, v value) *problem {
+	const allowed = "segment: and 64 hexadecimal digits, as ctl add fills them in"
+	text, bad := v.scalar(allowed)
+	if bad != nil {
+		return bad
+	}
+	digits, ok := strings.CutPrefix(text, ListPrefix)
+	if raw, err := hex.DecodeString(digits); !ok || err != nil || len(raw) != 32 {
+		return &problem{fmt.Sprintf("%q names no list that was uploaded", text), allowed}
+	}
+	j.List = text
 	return nil
 }
 

@@ -18,6 +18,7 @@ type Spec struct {
 	Limits      LimitsSpec `json:"limits,omitzero"`
 	MaxFailures int64      `json:"max_failures,omitempty"`
 	Priority    int        `json:"priority,omitempty"`
+	List        []byte     `json:"list,omitempty"` // name of the segment that lists the segments of an uploaded list
 }
 
 // Side is a source or destination.
@@ -33,6 +34,8 @@ type FilterSpec struct {
 	Exclude []string `json:"exclude,omitempty"`
 	Since   int64    `json:"since,omitempty"` // Unix nanoseconds; objects modified at or before it are filtered
 	MinSize int64    `json:"min_size,omitempty"`
+	// KeysFrom is the path or URL of a list of keys, as it was given.
+	KeysFrom string `json:"keys_from,omitempty"`
 }
 
 // TaskSpec bounds the tasks that scans cut.

@@ -168,6 +168,9 @@ func closeJob(job *transfer.Job) error {
 	if job.Destination != nil {
 		err = errors.Join(err, job.Destination.Close())
 	}
+	if job.List != nil {
+		err = errors.Join(err, job.List.Text.Close())
+	}
 	return err
 }
 

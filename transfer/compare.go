@@ -18,6 +18,7 @@ const (
 	Differs                  // there, but not the same: copy
 	Absent                   // not there: copy
 	Undecided                // the listings do not tell: Stat decides, or a copy
+	Unseen                   // named by a list: neither side was looked at
 )
 
 // sourceWindow is how long before the previous pass a source object must have been modified to be called older than it
@@ -89,7 +90,7 @@ func compareDefault(job *Job, src, dst *store.Object) Verdict {
 	if job.Destination.Abilities().ExactModTime {
 		return compareTimes(job, src, dst)
 	}
-	unchanged := !job.PrevStart.IsZero() && src.ModTime.Before(job.PrevStart.Add(-sourceWindow))
+	unchanged := !job.PrevStart.IsZero() && !src.ModTime.IsZero() && src.ModTime.Before(job.PrevStart.Add(-sourceWindow))
 	if unchanged && !dst.ModTime.Before(src.ModTime.Add(job.Skew)) {
 		return Equal
 	}
@@ -99,6 +100,9 @@ func compareDefault(job *Job, src, dst *store.Object) Verdict {
 // compareTimes holds modification times against each other at the coarser precision. Where one side is an object store
 // the listed time is only when the object was stored; the recorded time decides then.
 func compareTimes(job *Job, src, dst *store.Object) Verdict {
+	if src.ModTime.IsZero() {
+		return Undecided
+	}
 	if sameTime(src.ModTime, dst.ModTime, unitOf(job)) {
 		return Equal
 	}
@@ -185,7 +189,7 @@ func (n *Node) compareStats(ctx context.Context, job *Job, src, dst *store.Objec
 		return Differs, nil
 	}
 	unit := unitOf(job)
-	byTime := job.Compare != "etag" && job.Compare != "checksum"
+	byTime := job.Compare != "etag" && job.Compare != "checksum" && !src.ModTime.IsZero() // some sources tell no time
 	if equal, known, _ := src.Sums.Match(dst.Sums); known {
 		return equalIf(equal), nil
 	}
@@ -195,7 +199,7 @@ func (n *Node) compareStats(ctx context.Context, job *Job, src, dst *store.Objec
 	if job.Source.Abilities().ExactModTime {
 		return Differs, nil
 	}
-	full, err := n.stat(ctx, job.Source, src.Key, lease)
+	full, err := n.statSource(ctx, job, src, lease)
 	if err != nil {
 		return Undecided, err
 	}
@@ -223,7 +227,7 @@ func (n *Node) compareLinkStats(ctx context.Context, job *Job, src, dst *store.O
 	if src.Kind == store.KindSymlink {
 		return equalIf(sameLink(src, dst)), nil
 	}
-	full, err := n.stat(ctx, job.Source, src.Key, lease)
+	full, err := n.statSource(ctx, job, src, lease)
 	if err != nil {
 		return Undecided, err
 	}
@@ -248,6 +252,15 @@ func keepsLink(o *store.Object, target string) bool {
 	}
 	same, known, _ := o.Sums.Match(sumsOf(wanted{md5: true, crc64: true, crc32c: true, sha256: true}, []byte(target)))
 	return known && same
+}
+
+// statSource is Stat of a source object, under the key that it has at the destination.
+func (n *Node) statSource(ctx context.Context, job *Job, o *store.Object, lease Lease) (store.Object, error) {
+	now, err := n.stat(ctx, job.Source, o.Name(), lease)
+	if o.Origin != "" {
+		now.Key, now.Origin = o.Key, o.Origin
+	}
+	return now, err
 }
 
 // stat is Stat with retries.

@@ -14,6 +14,10 @@ import (
 // how often an upload is started over.
 const rounds = 3
 
+// largestStream is the largest object that goes in one request because its source cannot read it by ranges, in bytes:
+// S3 takes no larger one (https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html).
+const largestStream = 5 << 30
+
 // errVanished means that the source object is gone.
 var errVanished = errors.New("gone from the source")
 
@@ -102,7 +106,7 @@ func (c *copier) send(ctx context.Context) error {
 	switch size := c.src.Size; {
 	case size <= c.n.Tuning.BufferedMax && limiterOf(c.lease).second() >= size:
 		return c.putBuffered(ctx)
-	case size < c.n.Tuning.MultipartMin:
+	case size < c.n.Tuning.MultipartMin, c.src.OneStream && size <= largestStream:
 		return c.putStream(ctx)
 	}
 	if d, ok := c.job.Destination.(store.Multiparter); ok {

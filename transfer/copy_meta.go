@@ -29,6 +29,9 @@ func (c *copier) options(comparable bool) store.PutOptions {
 		opts.Meta = *c.src.Meta
 	}
 	record := c.job.Source.Abilities().ExactModTime || !comparable
+	if opts.ModTime.IsZero() { // the source tells none
+		record = false
+	}
 	if _, recorded := opts.Meta.User[store.MTimeKey]; record && !recorded && !dst.ExactModTime && c.src.Kind != store.KindDir {
 		opts.Meta = withUser(opts.Meta, store.MTimeKey, formatTime(opts.ModTime))
 	}

@@ -44,7 +44,7 @@ func (c *copier) openSource(ctx context.Context, off, length int64) (io.ReadClos
 	if whole {
 		opts.Length = -1
 	}
-	r, now, err := c.job.Source.Open(ctx, c.key, opts)
+	r, now, err := c.job.Source.Open(ctx, c.src.Name(), opts)
 	switch store.ClassOf(err) {
 	case "":
 	case store.NotFound:
@@ -53,6 +53,9 @@ func (c *copier) openSource(ctx context.Context, off, length int64) (io.ReadClos
 		return nil, now, c.changed(err)
 	default:
 		return nil, now, atSource(err)
+	}
+	if whole && now.Size < 0 { // not told before it is read to its end
+		now.Size = c.src.Size
 	}
 	if (whole && now.Size != c.src.Size) || (!c.pinned() && !c.sameVersion(&now)) {
 		return nil, now, errors.Join(c.changed(errors.New("another version than listed")), r.Close())
@@ -82,7 +85,7 @@ func (c *copier) sameVersion(now *store.Object) bool {
 
 // statSource returns the source object as it is now.
 func (c *copier) statSource(ctx context.Context) (store.Object, error) {
-	now, err := c.n.stat(ctx, c.job.Source, c.key, c.lease)
+	now, err := c.n.statSource(ctx, c.job, &c.src, c.lease)
 	if store.ClassOf(err) == store.NotFound {
 		err = fmt.Errorf("%w: %w", errVanished, err)
 	}

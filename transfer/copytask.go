@@ -20,6 +20,7 @@ type item struct {
 	line    int64  // of a list task: its line
 	undo    string // class that an earlier attempt counted the key under
 	gone    bool   // a retry found that the source no longer has it
+	named   *named // a list named it, and neither side was looked at
 
 	fare     *fare // what was paid for its bytes; nil where nothing limits the job
 	slotless bool  // its slot of the node was given back
@@ -434,6 +435,10 @@ func (p *pipeline) settleAtOnce(it *item) *settled {
 // account adds what the task's own listing and an earlier failure mean for the sums.
 func (p *pipeline) account(it *item, done *settled) {
 	done.undo = it.undo
+	it.named.note(&done.record, it.src)
+	if it.named != nil && it.undo == "" { // the list may not have told the size
+		done.counts.BytesListed = done.counts.BytesFound - max(0, it.named.size)
+	}
 	if it.listed && it.src != nil {
 		done.listed, done.entry = true, Entry(it.src)
 	}
@@ -450,6 +455,11 @@ func (p *pipeline) settleItem(ctx context.Context, it *item) (*settled, error) {
 }
 
 func (p *pipeline) settleWork(ctx context.Context, it *item) (*settled, error) {
+	if it.named != nil {
+		if done, err := p.lookUp(ctx, it); done != nil || err != nil {
+			return done, err
+		}
+	}
 	if p.job.Type == "verify" {
 		return p.verify(ctx, it)
 	}

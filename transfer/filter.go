@@ -31,22 +31,30 @@ func (f *Filter) Validate() error {
 
 // Reason returns why an object is left out, or "" if it passes.
 func (f *Filter) Reason(o *store.Object) string {
-	if f == nil {
-		return ""
-	}
-	for _, p := range f.Exclude {
-		if matches(p, o.Key) {
-			return "excluded by " + p
-		}
-	}
-	if len(f.Include) > 0 && !f.included(o.Key) {
-		return "not included"
+	if reason := f.keyReason(o.Key); f == nil || reason != "" {
+		return reason
 	}
 	if !f.Since.IsZero() && !o.ModTime.After(f.Since) {
 		return "not modified since " + f.Since.UTC().Format(time.RFC3339)
 	}
 	if o.Size < f.MinSize {
 		return fmt.Sprintf("smaller than %d bytes", f.MinSize)
+	}
+	return ""
+}
+
+// keyReason is Reason as far as the key alone tells.
+func (f *Filter) keyReason(key string) string {
+	if f == nil {
+		return ""
+	}
+	for _, p := range f.Exclude {
+		if matches(p, key) {
+			return "excluded by " + p
+		}
+	}
+	if len(f.Include) > 0 && !f.included(key) {
+		return "not included"
 	}
 	return ""
 }

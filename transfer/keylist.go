@@ -41,8 +41,9 @@ func DecodeKey(text string) (string, error) {
 // entry is one line of a list cut: a source object and what the scan saw of it at the destination.
 type entry struct {
 	src     store.Object
-	verdict Verdict // Absent, Differs or Undecided
+	verdict Verdict // Absent, Differs, Undecided or Unseen
 	dstETag string
+	size    int64 // of an Unseen one: what the list says, -1 where it says nothing
 }
 
 // The columns of an entry, separated by TAB.
@@ -56,15 +57,21 @@ const (
 	colVerdict
 	colDstETag
 	colTarget
+	colOrigin
 	columns
 )
 
 func appendEntry(b *bytes.Buffer, e *entry) {
+	size := e.src.Size
+	if e.verdict == Unseen {
+		size = e.size
+	}
 	cols := [columns]string{
-		colKey: EncodeKey(e.src.Key), colSize: strconv.FormatInt(e.src.Size, 10),
+		colKey: EncodeKey(e.src.Key), colSize: strconv.FormatInt(size, 10),
 		colTime: strconv.FormatInt(e.src.ModTime.UnixNano(), 10), colKind: strconv.Itoa(int(e.src.Kind)),
 		colETag: e.src.ETag, colSums: formatSums(e.src.Sums), colVerdict: strconv.Itoa(int(e.verdict)),
 		colDstETag: e.dstETag, colTarget: EncodeKey(e.src.Target),
+		colOrigin: e.src.Origin,
 	}
 	for i, c := range cols {
 		if i > 0 {
@@ -77,6 +84,9 @@ func appendEntry(b *bytes.Buffer, e *entry) {
 
 func parseEntry(line string) (entry, error) {
 	cols := strings.Split(line, "\t")
+	if len(cols) == columns-1 { // of a version that knew no lists of URLs
+		cols = append(cols, "")
+	}
 	if len(cols) != columns {
 		return entry{}, fmt.Errorf("list line has %d columns, not %d", len(cols), columns)
 	}
@@ -100,13 +110,17 @@ func parseEntry(line string) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
-	return entry{
+	e := entry{
 		src: store.Object{
 			Key: key, Size: numbers[0], ModTime: time.Unix(0, numbers[1]).UTC(), Kind: store.Kind(numbers[2]),
-			ETag: cols[colETag], Sums: sums, Target: target,
+			ETag: cols[colETag], Sums: sums, Target: target, Origin: cols[colOrigin],
 		},
 		verdict: Verdict(numbers[3]), dstETag: cols[colDstETag],
-	}, nil
+	}
+	if e.verdict == Unseen {
+		e.size, e.src.Size, e.src.ModTime = e.src.Size, max(0, e.src.Size), time.Time{}
+	}
+	return e, nil
 }
 
 // formatSums writes the sums that listings carry.

@@ -77,6 +77,10 @@ func (t *taskRun) readList(ctx context.Context) ([]item, error) {
 	for i := range entries {
 		e := &entries[i]
 		items[i] = item{src: &e.src, verdict: e.verdict, line: t.task.Line + int64(i) + 1}
+		if e.verdict == Unseen {
+			items[i].verdict, items[i].named = Undecided, &named{size: e.size, md5: e.src.Sums.MD5}
+			continue
+		}
 		if e.verdict != Absent {
 			items[i].dst = &store.Object{Key: e.src.Key, ETag: e.dstETag, Size: -1}
 		}
@@ -96,8 +100,12 @@ func (t *taskRun) readFailed(data []byte) ([]item, error) {
 		if line <= t.task.Line || line > t.task.EndLine {
 			continue
 		}
-		src := &store.Object{Key: r.ExactKey(), Size: r.Size, ModTime: r.ModTime, ETag: r.Version}
-		items = append(items, item{src: src, verdict: Undecided, line: line, undo: r.Class})
+		src := &store.Object{Key: r.ExactKey(), Size: r.Size, ModTime: r.ModTime, ETag: r.Version, Origin: r.Origin}
+		it := item{src: src, verdict: Undecided, line: line, undo: r.Class}
+		if t.job.List != nil {
+			it.named = namedBy(&r)
+		}
+		items = append(items, it)
 	}
 	return items, nil
 }
@@ -111,7 +119,7 @@ type finder struct {
 
 func (t *taskRun) finder(items []item) *finder {
 	f := &finder{t: t}
-	if len(items) == 0 || (!t.task.Takeover && !t.task.Retry) {
+	if len(items) == 0 || items[0].named != nil || (!t.task.Takeover && !t.task.Retry) {
 		return f
 	}
 	keys := make([]string, len(items))

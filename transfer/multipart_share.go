@@ -280,7 +280,7 @@ func (m *multipart) offer() (withdraw func()) {
 // shareable tells whether other nodes can help: bytes pass here, are many, and are of a version that can be named.
 func (m *multipart) shareable() bool {
 	t := &m.n.Tuning
-	return m.by == nil && t.ShareMin > 0 && m.src.Size > t.ShareMin &&
+	return m.by == nil && m.src.Origin == "" && t.ShareMin > 0 && m.src.Size > t.ShareMin &&
 		(m.src.ETag != "" || m.job.Source.Abilities().ExactModTime)
 }
 

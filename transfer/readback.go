@@ -20,7 +20,7 @@ func (n *Node) readSums(ctx context.Context, s store.Source, o *store.Object, le
 }
 
 func (n *Node) readSumsOnce(ctx context.Context, s store.Source, o *store.Object, lease Lease) (store.Checksums, error) {
-	body, _, err := s.Open(ctx, o.Key, store.OpenOptions{Length: -1, IfMatch: o.ETag})
+	body, _, err := s.Open(ctx, o.Name(), store.OpenOptions{Length: -1, IfMatch: o.ETag})
 	if err != nil {
 		return store.Checksums{}, err
 	}

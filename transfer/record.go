@@ -36,6 +36,9 @@ type Record struct {
 	Node      string            `json:"node,omitempty"`
 	At        time.Time         `json:"at,omitzero"`
 	Attempts  int               `json:"attempts,omitempty"`
+	Origin    string            `json:"origin,omitempty"`    // what the source calls it where that is not the key
+	WantSize  *int64            `json:"want_size,omitempty"` // what the list that named it said
+	WantMD5   []byte            `json:"want_md5,omitempty"`
 }
 
 // SetKey stores a key so that its exact bytes survive JSON.

@@ -2,6 +2,8 @@ package transfer
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -20,6 +22,7 @@ type look struct {
 	dst     *store.Object
 	verdict Verdict
 	reason  string // why the filter leaves it out, or the lister refused it
+	size    int64  // of an Unseen one: see entry
 }
 
 // work tells whether a key needs a copy task.
@@ -32,6 +35,9 @@ func (l *look) work(job *Job) bool {
 
 // scan lists and compares a range, settles what needs no work and cuts tasks for the rest.
 func (t *taskRun) scan(ctx context.Context) error {
+	if t.job.List != nil {
+		return t.scanList(ctx)
+	}
 	j := t.n.newJoiner(t.job, store.ListOptions{From: t.task.From, To: t.task.To}, t.lease)
 	defer j.close()
 	s := &scanRun{taskRun: t, batch: newBatch(t.task.From, 0, t.n.Now()), ranges: t.rangeCuts()}
@@ -249,13 +255,13 @@ func (c *openCut) addRange(o *store.Object) {
 }
 
 func (c *openCut) addEntry(l *look) {
-	e := entry{src: *l.src, verdict: l.verdict}
+	e := entry{src: *l.src, verdict: l.verdict, size: l.size}
 	if l.dst != nil {
 		e.dstETag = l.dst.ETag
 	}
 	c.objects++
 	c.bytes += l.src.Size
-	c.text += 2*len(e.src.Key) + 100
+	c.text += 2*len(e.src.Key) + len(e.src.Origin) + 100
 	c.entries = append(c.entries, e)
 }
 
@@ -275,6 +281,9 @@ func (s *scanRun) closeCut(ctx context.Context) error {
 	if c.isRange {
 		cut.From, cut.To, cut.Digest = c.from, s.bound(), c.digest
 	} else {
+		if s.job.List != nil { // what a task wrote is looked for in key order
+			slices.SortFunc(c.entries, func(a, b entry) int { return strings.Compare(a.src.Key, b.src.Key) })
+		}
 		data, err := encodeEntries(c.entries)
 		if err != nil {
 			return err
@@ -343,6 +352,9 @@ func (s *scanRun) finish(ctx context.Context) error {
 // every extra destination key. It writes nothing.
 func (n *Node) Preview(ctx context.Context, job *Job, visit func(Preview) error) error {
 	t := &taskRun{n: n, job: job, task: &Task{}, lease: free{}}
+	if job.List != nil {
+		return t.previewList(ctx, visit)
+	}
 	j := n.newJoiner(job, store.ListOptions{}, t.lease)
 	defer j.close()
 	for {

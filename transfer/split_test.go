@@ -85,7 +85,7 @@ func (l *splitLedger) Split(_ context.Context, at string, atLine int64) error {
 		}
 	} else if at <= task.From || task.To != "" && at >= task.To {
 		l.t.Errorf("split at %q of [%q, %q)", at, task.From, task.To)
-	} else if key, _ := store.After(at); l.job.Source.(*memStore).data(key) == nil && l.job.Destination.(*memStore).data(key) == nil {
+	} else if key, _ := store.After(at); l.job.List == nil && l.job.Source.(*memStore).data(key) == nil && l.job.Destination.(*memStore).data(key) == nil {
 		l.t.Errorf("split behind %q, which does not exist", key)
 	}
 	fate := l.b.rnd.IntN(8)

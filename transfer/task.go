@@ -28,6 +28,7 @@ type Job struct {
 	Source      store.Source
 	Destination store.Destination // nil for type list
 	SingleKey   *string           // the source is this one object
+	List        *KeyList          // names what to copy; nil: all that the source lists
 	Filter      *Filter
 	Compare     string // default, always, missing, size, mtime, etag, checksum
 	Verify      string // none, size, checksum

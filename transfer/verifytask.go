@@ -42,7 +42,7 @@ func (p *pipeline) verify(ctx context.Context, it *item) (*settled, error) {
 	if it.dst == nil {
 		return p.taskRun.fail(it.src, classMissing, "not at the destination"), nil
 	}
-	src, err := p.n.stat(ctx, p.job.Source, it.src.Key, p.lease)
+	src, err := p.n.statSource(ctx, p.job, it.src, p.lease)
 	if done, err := p.refused(ctx, it.src, err); done != nil || err != nil {
 		return done, err
 	}
@@ -98,7 +98,7 @@ func (p *pipeline) readBoth(ctx context.Context, src, dst *store.Object) (equal 
 		return false, "", err
 	}
 	if !p.job.Source.Abilities().Pinned {
-		if now, err := p.n.stat(ctx, p.job.Source, src.Key, p.lease); err != nil {
+		if now, err := p.n.statSource(ctx, p.job, src, p.lease); err != nil {
 			return false, "", err
 		} else if now.Size != src.Size || !now.ModTime.Equal(src.ModTime) {
 			return false, "", &store.Error{Op: "verify", Key: src.Key, Class: store.Changed, Err: errors.New("the source changed while it was read")}

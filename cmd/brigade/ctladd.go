@@ -20,7 +20,8 @@ func newCtlAdd(a *app, f *clientFlags) *cobra.Command {
 		Use: "add JOBFILE...", Aliases: []string{"submit"},
 		Short: "Add jobs to the cluster; they start at once",
 		Long: `Add reads job files and hands the jobs to the cluster. References to secrets (env:NAME, file:PATH) are resolved here;
-the cluster keeps credentials encrypted. Paths of file stores must be there on the nodes that are to do the work.
+the cluster keeps credentials encrypted. Paths of file stores must be there on the nodes that are to do the work. A list of keys or URLs that
+is named by a path is uploaded before the job is added; one that is named by a URL is read by the nodes.
 
 Where objects stand under the destination of a copy already, add says how many, and asks before it goes on: those that the source
 has as well, with other content, are overwritten. With --yes it does not ask; where nobody can be asked it is refused without.
@@ -35,15 +36,19 @@ Exit codes: 0 added, or there already and the same; 1 refused, by the answer as 
 		Args: argCount(1, maxIDs),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			var descriptions [][]byte
+			var lists []*localList
 			for _, file := range files {
-				text, err := a.descriptionIn(file, set)
+				text, list, err := a.descriptionIn(cmd.Context(), file, set)
 				if err != nil {
 					return err
 				}
-				descriptions = append(descriptions, text)
+				descriptions, lists = append(descriptions, text), append(lists, list)
 			}
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
-				for _, text := range descriptions {
+				for i, text := range descriptions {
+					if err := lists[i].keep(ctx, c.PutSegment); err != nil {
+						return err
+					}
 					if err := a.add(ctx, cmd, c, text, yes); err != nil {
 						return err
 					}
@@ -137,27 +142,32 @@ func standingObjects(p *api.Preview) string {
 	return fmt.Sprintf("%s%s (%s): %s", least, count(p.Objects, "object", "objects"), bytesOf(p.Bytes), strings.Join(names, ", "))
 }
 
-// descriptionIn makes what a node understands of a job file: secrets resolved, paths absolute.
-func (a *app) descriptionIn(file string, set []string) ([]byte, error) {
+// descriptionIn makes what a node understands of a job file: secrets resolved, paths absolute. A list that is a file of
+// this machine is named by its content, and has to be uploaded before.
+func (a *app) descriptionIn(ctx context.Context, file string, set []string) ([]byte, *localList, error) {
 	job, err := conf.ReadFile(file)
 	if err != nil {
-		return nil, misuse(err)
+		return nil, nil, misuse(err)
 	}
 	for _, assignment := range set {
 		if err := job.Assign(assignment); err != nil {
-			return nil, misuse(err)
+			return nil, nil, misuse(err)
 		}
 	}
 	if err := job.Validate(); err != nil {
-		return nil, misuse(err)
+		return nil, nil, misuse(err)
 	}
 	ends, err := a.locate(job)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	list, err := readList(ctx, job, ends)
+	if err != nil {
+		return nil, nil, err
 	}
 	text, err := json.Marshal(describeForNode(job, ends))
 	if err != nil {
-		return nil, refused(fmt.Errorf("encode job: %w", err))
+		return nil, nil, refused(fmt.Errorf("encode job: %w", err))
 	}
-	return text, nil
+	return text, list, nil
 }

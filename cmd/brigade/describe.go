@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bucketbrigade/brigade/conf"
+	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
 // describe makes a job's description of the arguments and flags: a job file, or two URLs. What --set says wins over the
@@ -47,7 +48,7 @@ func startOf(args []string, list bool) (*conf.Job, error) {
 
 // isPlace tells whether an argument is a URL or a directory, and so no job file.
 func isPlace(arg string) bool {
-	if strings.Contains(arg, "://") {
+	if strings.Contains(arg, "://") || strings.HasPrefix(arg, store.ListScheme+":") {
 		return true
 	}
 	info, err := os.Stat(arg)

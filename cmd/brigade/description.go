@@ -24,6 +24,7 @@ type description struct {
 	Preserve    preserveDescription `json:"preserve"`
 	Limits      limitsDescription   `json:"limits,omitzero"`
 	MaxFailures int64               `json:"max_failures,omitempty"`
+	List        string              `json:"list,omitempty"`
 }
 
 type sideDescription struct {
@@ -38,6 +39,8 @@ type filterDescription struct {
 	Exclude []string   `json:"exclude,omitempty"`
 	Since   *time.Time `json:"since,omitempty"`
 	MinSize int64      `json:"min_size,omitempty"`
+
+	KeysFrom string `json:"keys_from,omitempty"`
 }
 
 type taskDescription struct {
@@ -68,11 +71,11 @@ const maskedSecret = "***"
 func describeSpec(spec fsm.Spec) description {
 	d := description{
 		ID: spec.ID, Type: spec.Type, Source: describeSide(&spec.Source), Compare: spec.Compare, Verify: spec.Verify,
-		Filter:      filterDescription{Include: spec.Filter.Include, Exclude: spec.Filter.Exclude, MinSize: spec.Filter.MinSize},
+		Filter:      filterDescription{Include: spec.Filter.Include, Exclude: spec.Filter.Exclude, MinSize: spec.Filter.MinSize, KeysFrom: spec.Filter.KeysFrom},
 		Task:        taskDescription{spec.Task.Objects, spec.Task.Bytes},
 		Preserve:    preserveDescription{spec.Preserve.Metadata},
 		Limits:      limitsDescription{spec.Limits.Bandwidth},
-		MaxFailures: spec.MaxFailures,
+		MaxFailures: spec.MaxFailures, List: listReference(spec.List),
 	}
 	if spec.Filter.Since != 0 {
 		since := time.Unix(0, spec.Filter.Since).UTC()

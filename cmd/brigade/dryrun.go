@@ -63,9 +63,13 @@ func (a *app) preview(ctx context.Context, f *importFlags, job *conf.Job, ends s
 			err = refused(fmt.Errorf("close stores: %w", closeErr))
 		}
 	}()
+	work, err := a.jobOf(stop.soft, open, ends, specOf(job, ends), nil)
+	if err != nil {
+		return stop.or(refused(err))
+	}
 	node := transfer.NewNode("preview", nil, slog.New(slog.DiscardHandler), f.concurrency, f.memoryBytes)
 	p := plan{ID: job.ID, DryRun: true, First: []plannedKey{}}
-	if err := node.Preview(stop.soft, transferJob(open, specOf(job, ends)), p.add); err != nil {
+	if err := node.Preview(stop.soft, work, p.add); err != nil {
 		return stop.or(refused(fmt.Errorf("compare source and destination: %w", err)))
 	}
 	if f.json {

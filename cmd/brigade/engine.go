@@ -210,6 +210,9 @@ func usedSegments(ctx context.Context, machine *fsm.Machine, spool transfer.Spoo
 		used[[32]byte(s.Name)] = true
 	}
 	err := segmentsOf(ctx, spool, list, func(name [32]byte) error { used[name] = true; return nil })
+	if err == nil {
+		err = listSegments(ctx, machine, spool, used)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find segments in use: %w", err)
 	}

@@ -96,6 +96,10 @@ func (a *app) runImport(ctx context.Context, f *importFlags, args []string) erro
 		return err
 	}
 	nameJob(job, ends)
+	list, err := readList(ctx, job, ends)
+	if err != nil {
+		return err
+	}
 	if f.dryRun {
 		return a.preview(ctx, f, job, ends)
 	}
@@ -103,7 +107,7 @@ func (a *app) runImport(ctx context.Context, f *importFlags, args []string) erro
 	if err != nil {
 		return err
 	}
-	im := &importer{app: a, flags: f, job: job, ends: ends, paths: paths, want: specOf(job, ends)}
+	im := &importer{app: a, flags: f, job: job, ends: ends, paths: paths, want: specOf(job, ends), list: list}
 	return im.run(ctx)
 }
 

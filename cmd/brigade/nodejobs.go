@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -59,13 +60,20 @@ func (d *jobDesk) parse(text []byte) (*conf.Job, sides, error) {
 		return nil, sides{}, err
 	}
 	for key, url := range map[string]string{"source.url": job.Source.URL, "destination.url": job.Destination.URL} {
-		if url != "" && !strings.Contains(url, "://") && !filepath.IsAbs(url) {
+		if url != "" && !strings.Contains(url, "://") && !strings.HasPrefix(url, store.ListScheme+":") && !filepath.IsAbs(url) {
 			return nil, sides{}, job.Fail(key, fmt.Sprintf("%q is relative to a directory that a node does not know", url), "an absolute path, or a URL")
 		}
 	}
 	ends, err := d.app.locateWith(job, literalCredentials)
 	if err != nil {
 		return nil, sides{}, err
+	}
+	list, err := listOf(job, ends)
+	if err != nil {
+		return nil, sides{}, err
+	}
+	if list != nil && list.local() && job.List == "" {
+		return nil, sides{}, job.Fail(list.key, "is a file that this node does not have", "a URL, such as file:///shared/list.txt; ctl add uploads files")
 	}
 	if job.ID == "" {
 		nameJob(job, ends)
@@ -173,5 +181,9 @@ func (d *jobDesk) open(ctx context.Context, job *fsm.Job) (*transfer.Job, schedu
 	if err != nil {
 		return nil, scheduler.Preflight{}, err
 	}
-	return transferJob(open, spec), open.preflight(), nil
+	work, err := d.app.jobOf(ctx, open, ends, spec, d.spool)
+	if err != nil {
+		return nil, scheduler.Preflight{}, errors.Join(err, open.close())
+	}
+	return work, open.preflight(), nil
 }

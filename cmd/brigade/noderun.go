@@ -160,7 +160,7 @@ func (n *node) work(ctx context.Context) {
 func (n *node) serve(listener net.Listener, access *nodeAccess) {
 	cfg := api.Config{
 		Node: n.dir.NodeID, Token: access.token, State: n.machine, Leader: n.leader, Jobs: n.desk, Members: n.place.members,
-		Control: n, Forwarder: n.place.forwarder, Logger: n.logger, Authority: access.authority,
+		Control: n, Forwarder: n.place.forwarder, Logger: n.logger, Authority: access.authority, Spool: n.place.spool,
 	}
 	if n.keys != nil {
 		cfg.Keys = n.place.keys

@@ -26,6 +26,7 @@ type importer struct {
 	ends  sides
 	paths jobPaths
 	want  fsm.Spec
+	list  *localList // nil where no file of this machine names the keys
 
 	engine *engine
 	stop   *stopper
@@ -184,6 +185,9 @@ func (im *importer) sayResuming(job *fsm.Job) {
 
 // submit puts the job into the state, credentials sealed.
 func (im *importer) submit(ctx context.Context) error {
+	if err := im.list.keep(ctx, im.engine.spool.Put); err != nil {
+		return refused(err)
+	}
 	nonce, err := newNonce()
 	if err != nil {
 		return refused(err)
@@ -243,7 +247,11 @@ func (im *importer) open(ctx context.Context, job *fsm.Job) (*transfer.Job, sche
 		im.hashed = d.store.Abilities().HashedBeforeWrite
 		im.mu.Unlock()
 	}
-	return transferJob(open, spec), open.preflight(), nil
+	work, err := im.app.jobOf(ctx, open, ends, spec, im.engine.spool)
+	if err != nil {
+		return nil, scheduler.Preflight{}, errors.Join(err, open.close())
+	}
+	return work, open.preflight(), nil
 }
 
 // withCredentials takes the credentials that are sealed in the state where none are given now.

@@ -59,6 +59,9 @@ func (a *app) sideOf(job *conf.Job, role store.Role, c conf.Side, prefix string,
 	if err := a.stores.Validate(at); err != nil {
 		return nil, misuse(job.Fail(key, err.Error(), ""))
 	}
+	if role == store.RoleDestination && a.stores[at.Scheme].SourceOnly {
+		return nil, misuse(job.Fail(key, at.Scheme+" is a source only", "a store that can be written to"))
+	}
 	creds, err := credentials(job, string(role), c, prefix)
 	if err != nil {
 		return nil, err

@@ -17,12 +17,12 @@ func specOf(job *conf.Job, s sides) fsm.Spec {
 	spec := fsm.Spec{
 		Version: fsm.SpecVersion, ID: job.ID, Type: job.Type,
 		Source:  fsm.Side{URL: s.source.at.String()},
-		Filter:  fsm.FilterSpec{Include: job.Filter.Include, Exclude: job.Filter.Exclude, MinSize: job.Filter.MinSize},
+		Filter:  fsm.FilterSpec{Include: job.Filter.Include, Exclude: job.Filter.Exclude, MinSize: job.Filter.MinSize, KeysFrom: job.Filter.KeysFrom},
 		Compare: job.Compare, Verify: job.Verify,
 		Task:        fsm.TaskSpec{Objects: job.Task.Objects, Bytes: job.Task.Bytes},
 		Preserve:    fsm.Preserve{Metadata: job.Preserve.Metadata},
 		Limits:      fsm.LimitsSpec{Bandwidth: job.Limits.Bandwidth},
-		MaxFailures: job.MaxFailures,
+		MaxFailures: job.MaxFailures, List: uploadedList(job.List),
 	}
 	if !job.Filter.Since.IsZero() {
 		spec.Filter.Since = job.Filter.Since.UnixNano()
@@ -100,6 +100,7 @@ func compareSpecs(before, now fsm.Spec) []difference {
 	note("verify", false, before.Verify, now.Verify)
 	note("task", false, before.Task, now.Task)
 	note("preserve", false, before.Preserve, now.Preserve)
+	note("content of the list", false, shortName(before.List), shortName(now.List))
 	note("max_failures", false, before.MaxFailures, now.MaxFailures)
 	return out
 }

@@ -4,12 +4,14 @@ import (
 	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/file"
 	"github.com/bucketbrigade/brigade/transfer/store/s3"
+	"github.com/bucketbrigade/brigade/transfer/store/urllist"
 )
 
 // registry lists the providers, one line each.
 func registry() store.Registry {
 	r := store.Registry{
-		"file": {Open: file.Open, Validate: file.Validate},
+		"file":           {Open: file.Open, Validate: file.Validate},
+		store.ListScheme: {Open: urllist.Open, Validate: urllist.Validate, SourceOnly: true},
 	}
 	for _, scheme := range s3.Schemes() {
 		r[scheme] = store.Provider{Open: s3.Open, Validate: s3.Validate}

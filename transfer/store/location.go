@@ -20,6 +20,9 @@ type Location struct {
 // Parse reads a store URL or a plain file path. In URLs percent escapes are decoded and "?" starts the options; a
 // plain path is taken literally and made absolute.
 func Parse(raw string) (Location, error) {
+	if ref, isList := strings.CutPrefix(raw, ListScheme+":"); isList {
+		return parseList(ref)
+	}
 	scheme, rest, isURL := strings.Cut(raw, "://")
 	if !isURL {
 		if raw == "" {
@@ -63,6 +66,58 @@ func Parse(raw string) (Location, error) {
 	return loc, nil
 }
 
+// ListScheme starts the location of a list of URLs: urllist:FILE or urllist:URL. Its Path is the file, made absolute, or
+// the URL with the options that belong to it.
+const ListScheme = "urllist"
+
+// listOption tells whether an option is about the URLs in a list; others are part of where the list is.
+func listOption(name string) bool {
+	return name == "auth_host" || name == "max_size" || strings.HasPrefix(name, "header.")
+}
+
+func parseList(ref string) (Location, error) {
+	ref, query, _ := strings.Cut(ref, "?")
+	isURL := strings.Contains(ref, "://")
+	loc := Location{Scheme: ListScheme, Path: ref, Options: url.Values{}}
+	if strings.Contains(loc.Path, "@") && isURL {
+		if u, err := url.Parse(ref); err != nil || u.User != nil {
+			return Location{}, fmt.Errorf("bad URL of the list; credentials do not go into URLs")
+		}
+	}
+	rest := ""
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if name, err := url.QueryUnescape(name); pair == "" || err == nil && isURL && !listOption(name) {
+			if pair != "" {
+				rest += "&" + pair
+			}
+			continue
+		}
+		one, err := url.ParseQuery(pair)
+		if err != nil || value == "" {
+			return Location{}, fmt.Errorf("option %q of the list: not NAME=VALUE", name)
+		}
+		for name, v := range one {
+			if loc.Options.Has(name) {
+				return Location{}, fmt.Errorf("option %q of the list is given twice", name)
+			}
+			loc.Options[name] = v
+		}
+	}
+	if rest != "" {
+		loc.Path += "?" + rest[1:]
+	}
+	if ref == "" || isURL {
+		return loc, nil
+	}
+	abs, err := filepath.Abs(ref)
+	if err != nil {
+		return Location{}, fmt.Errorf("make %q absolute: %w", ref, err)
+	}
+	loc.Path = filepath.ToSlash(abs)
+	return loc, nil
+}
+
 // redact hides what stands before an "@" in the authority, in case someone put credentials there.
 func redact(raw string) string {
 	scheme, rest, ok := strings.Cut(raw, "://")
@@ -79,8 +134,13 @@ func redact(raw string) string {
 // String gives the canonical URL: equal places give equal strings, options sorted.
 func (l Location) String() string {
 	var b strings.Builder
-	b.WriteString(l.Scheme + "://")
-	path := (&url.URL{Path: l.Path}).EscapedPath()
+	path := l.Path
+	if l.Scheme == ListScheme {
+		b.WriteString(ListScheme + ":")
+	} else {
+		b.WriteString(l.Scheme + "://")
+		path = (&url.URL{Path: l.Path}).EscapedPath()
+	}
 	if l.Bucket != "" {
 		b.WriteString(l.Bucket + "/")
 	}
@@ -92,7 +152,7 @@ func (l Location) String() string {
 	sort.Strings(names)
 	for i, n := range names {
 		sep := "&"
-		if i == 0 {
+		if i == 0 && !strings.Contains(path, "?") {
 			sep = "?"
 		}
 		b.WriteString(sep + url.QueryEscape(n) + "=" + url.QueryEscape(l.Options.Get(n)))
@@ -140,8 +200,9 @@ type Validator func(Location) error
 
 // Provider is one registration.
 type Provider struct {
-	Open     Opener
-	Validate Validator
+	Open       Opener
+	Validate   Validator
+	SourceOnly bool // nothing can be written there
 }
 
 // Registry maps schemes to providers.

@@ -208,8 +208,20 @@ type Object struct {
 	// Err is set on an entry that the listing knows of but could not read, such as a directory without permission: it
 	// counts as a failed object and the listing goes on. Its Kind is KindSkipped.
 	Err error
+	// Origin is what the source calls the object where that is not Key: the URL of a line of a URL list.
+	Origin string
+	// OneStream is set where the source reads an object from its start only: ranges of it cost all that comes before.
+	OneStream bool
 	// Written is when the destination stored the object, where ModTime does not tell (a file's ctime); zero if unknown.
 	Written time.Time
+}
+
+// Name is what the source that the object is of calls it.
+func (o *Object) Name() string {
+	if o.Origin != "" {
+		return o.Origin
+	}
+	return o.Key
 }
 
 // Metadata is what travels with an object besides its bytes.

@@ -11,9 +11,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
-	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
@@ -160,7 +158,7 @@ func (s *Store) fault(op, key string, r *refusal) *store.Error {
 	}
 	e.Class, e.Hint = what.class, what.hint
 	if e.Class == store.Throttled || e.Class == store.Transient {
-		e.RetryAfter = retryAfter(r.header, s.now())
+		e.RetryAfter = store.RetryAfter(r.header, s.now())
 	}
 	e.Err = errors.New(refusalText(r))
 	return e
@@ -188,21 +186,6 @@ func requestID(h http.Header) string {
 		}
 	}
 	return ""
-}
-
-// maxRetryAfter bounds what a server can make the caller wait.
-const maxRetryAfter = 10 * time.Minute
-
-// retryAfter reads Retry-After: seconds or an HTTP date (RFC 9110, section 10.2.3).
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	text := h.Get("Retry-After")
-	if sec, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return min(time.Duration(sec)*time.Second, maxRetryAfter)
-	}
-	if at, err := http.ParseTime(text); err == nil && at.After(now) {
-		return min(at.Sub(now), maxRetryAfter)
-	}
-	return 0
 }
 
 // wrap classifies whatever an operation failed with.

@@ -121,7 +121,7 @@ func TestWrongRegionIsNamed(t *testing.T) {
 func TestRetryAfterIsPassedOn(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Duration{
-		"": 0, "7": 7 * time.Second, "-1": 0, "nonsense": 0, "99999999": maxRetryAfter,
+		"": 0, "7": 7 * time.Second, "-1": 0, "nonsense": 0, "99999999": 10 * time.Minute,
 		now.Add(30 * time.Second).Format(http.TimeFormat): 30 * time.Second, now.Add(-time.Hour).Format(http.TimeFormat): 0,
 	} {
 		s := openFake(t, "", func(w http.ResponseWriter, r *http.Request) {
