@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -81,6 +82,12 @@ func ReadKeyFile(path string) (Key, error) {
 		return Key{}, fmt.Errorf("read key file %s: %w: want %d bytes in base64", path, ErrKeyFormat, keySize) // the content stays out
 	}
 	return Key{[keySize]byte(raw)}, nil
+}
+
+// LooksLikeKey tells whether a text has the form of a key: then it is to be shown to nobody, whatever it was meant as.
+func LooksLikeKey(text string) bool {
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+	return err == nil && len(raw) == keySize
 }
 
 // derive returns n bytes that depend on the key and the purpose.

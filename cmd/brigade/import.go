@@ -11,6 +11,7 @@ import (
 const (
 	maxConcurrency = 4096
 	minMemory      = 8 << 20 // bytes
+	maxMemory      = 1 << 40 // bytes
 )
 
 // importFlags are the flags of import.

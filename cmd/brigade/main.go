@@ -17,7 +17,7 @@ var version string
 func main() {
 	a := &app{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		getenv: os.Getenv, stores: registry(), terminals: systemTerminals(),
+		getenv: os.Getenv, stores: registry(), terminals: systemTerminals(), protect: prepareProcess,
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, stopSignals()...)
@@ -54,4 +54,5 @@ type app struct {
 	signals   <-chan os.Signal
 	terminals terminals
 	stores    store.Registry
+	protect   func(coreDumps bool) error // keeps the memory of the process to itself; nil: it is not only ours
 }

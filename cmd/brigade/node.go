@@ -39,7 +39,8 @@ func newNode(a *app) *cobra.Command {
 }
 
 func newNodeStart(a *app) *cobra.Command {
-	f := &nodeFlags{}
+	var config string
+	var show bool
 	cmd := &cobra.Command{
 		Use:   "start",
 		Short: "Run a node in the foreground",
@@ -47,36 +48,41 @@ func newNodeStart(a *app) *cobra.Command {
 later one. Alone it is a cluster of one; with --join it joins others, which takes a cluster key that all of them share.
 
 Each flag is a key of the file that --config names (data: /srv/brigade), and a variable (BRIGADE_DATA). The command line wins
-over the environment, and that over the file.
+over the environment, and that over the file. --print-config shows what holds and where it comes from, and ends.
 
-SIGTERM and SIGINT stop the node in order: it gives its work back and stays a member. A second one stops it at once.`,
+SIGTERM and SIGINT stop the node in order, within --stop-timeout: it gives its work back and stays a member. A second one stops
+it at once. SIGHUP has it read file and environment again; --log-level, --memory and --stop-timeout change at once, of what
+else changed the log says that it takes a restart. Run by systemd, the node tells it when it is ready, and that it is alive.
+
+Exit codes: 0 stopped in order, 1 the machine refuses or the stop took too long, 2 wrong usage, 130 stopped at once.`,
 		Example: `  brigade node start
   brigade node start --data /srv/brigade --cluster-key-file /etc/brigade/cluster.key --bootstrap-expect 3 --join a,b,c
-  brigade node start --config /etc/brigade/node.yaml`,
+  brigade node start --config /etc/brigade/node.yaml
+  brigade node start --config /etc/brigade/node.yaml --print-config`,
 		Args: argCount(0, 0),
 	}
-	f.register(cmd.Flags())
+	(&nodeFlags{}).register(cmd.Flags())
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	own.AddFlagSet(cmd.Flags())
+	cmd.Flags().StringVar(&config, "config", "", "YAML file with values of these flags")
+	cmd.Flags().BoolVar(&show, "print-config", false, "show the configuration that holds, with the origin of each value, and end")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := a.fillFlags(cmd, ownFlags(cmd)); err != nil {
+		source := nodeSource{app: a, config: config, given: map[string]string{}}
+		own.VisitAll(func(flag *pflag.Flag) {
+			if flag.Changed {
+				source.given[flag.Name] = flag.Value.String()
+			}
+		})
+		cfg, err := source.load()
+		switch {
+		case err != nil:
 			return err
+		case show:
+			return cfg.print(a.out, wantsJSON(cmd))
 		}
-		cfg, err := a.nodeConfigOf(f)
-		if err != nil {
-			return err
-		}
-		return a.runNode(cmd.Context(), cfg)
+		return a.runNode(cmd.Context(), source, cfg)
 	}
 	return cmd
-}
-
-// ownFlags are the flags of node start that its configuration can have as well.
-func ownFlags(cmd *cobra.Command) (own []string) {
-	cmd.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) {
-		if flag.Name != "config" && flag.Name != "help" {
-			own = append(own, flag.Name)
-		}
-	})
-	return own
 }
 
 // newNodeVerb makes a command that asks the local node for something.

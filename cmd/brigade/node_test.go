@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -42,6 +43,7 @@ type nodeBench struct {
 	log  lockedBuffer
 	end  chan int // exit code of the node
 	kill chan os.Signal
+	wrap []string // what a process of its own is started by
 }
 
 // startNode starts a node and returns when it leads.
@@ -408,34 +410,6 @@ func TestNodeStartBadInput(t *testing.T) {
 	}
 }
 
-// TestNodeConfiguration gives values by file, variable and flag, each winning over the one before.
-func TestNodeConfiguration(t *testing.T) {
-	b := newBench(t)
-	config := filepath.Join(b.dir, "node.yaml")
-	text := "data: /from/file\njoin: ['127.0.0.1', '[::1]:9']\npeer_port: 1\ngossip-port: 1\nconcurrency: 1\ncluster-key-file: k\n"
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b.env["BRIGADE_PEER_PORT"], b.env["BRIGADE_CONCURRENCY"], b.env["BRIGADE_CONFIG"] = "2", "2", config
-	start, _, err := newRoot(b.app).Find([]string{"node", "start"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := start.ParseFlags([]string{"--concurrency", "3"}); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.app.fillFlags(start, ownFlags(start)); err != nil {
-		t.Fatal(err)
-	}
-	for flag, want := range map[string]string{
-		"data": "/from/file", "join": "127.0.0.1,[::1]:9", "peer-port": "2", "gossip-port": "1", "concurrency": "3", "memory": "96MiB",
-	} {
-		if got := start.Flag(flag).Value.String(); got != want {
-			t.Errorf("%s is %s, want %s", flag, got, want)
-		}
-	}
-}
-
 // TestSettingsAreLive changes the level of the log while the node runs.
 func TestSettingsAreLive(t *testing.T) {
 	n := startNode(t, "--log-level", "warn")
@@ -556,12 +530,21 @@ func ignoreExit(err error) error {
 // process starts a node as a process of its own.
 func (n *nodeBench) process() *exec.Cmd {
 	n.t.Helper()
+	return n.processWith(nil)
+}
+
+// processWith is process with variables and arguments of its own.
+func (n *nodeBench) processWith(env []string, args ...string) *exec.Cmd {
+	n.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	cmd := exec.Command(self, "node", "start", "--http", "127.0.0.1:0", "--data", n.data)
+	line := append(slices.Clone(n.wrap), self, "node", "start", "--http", "127.0.0.1:0", "--data", n.data)
+	line = append(line, args...)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), asBrigade+"=1", "XDG_STATE_HOME="+n.env["XDG_STATE_HOME"])
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = &n.log
 	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)

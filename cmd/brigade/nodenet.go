@@ -35,6 +35,7 @@ func (n *node) among(ctx context.Context) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.key = key
 	local, err := cluster.OpenSpool(n.dir.Spool())
 	if err != nil {
 		return nil, err
