@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,7 +17,7 @@ func gets(ctx context.Context, b *budget, n int64) <-chan error {
 	got := make(chan error, 1)
 	go func() { got <- b.acquire(ctx, n) }()
 	for len(got) == 0 && queued(b) == before {
-		time.Sleep(time.Microsecond)
+		runtime.Gosched()
 	}
 	return got
 }

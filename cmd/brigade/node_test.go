@@ -420,6 +420,18 @@ func TestSettingsAreLive(t *testing.T) {
 	})
 	out, _ := n.run(codeDone, "ctl", "set", "log.level=", "--json")
 	contains(t, "settings", out, `"name":"log.level","value":"info","origin":"default"`)
+	n.run(codeDone, "ctl", "set", "log.level=info", "memory=16MiB")
+	n.eventually("the node has less memory", func() bool {
+		return strings.Contains(n.log.String(), `msg="memory for buffers changed" from=100663296 to=16777216`)
+	})
+	n.run(codeDone, "ctl", "set", "memory=")
+	n.eventually("it has its own again", func() bool { return strings.Contains(n.log.String(), "from=16777216 to=100663296") })
+	for _, bad := range []string{"memory=1MiB", "memory=2TiB", "memory=much", "memory=-1", "memory=1,000MB"} {
+		_, errs := n.run(codeRefused, "ctl", "set", bad)
+		contains(t, bad, errs, "a size from 8MiB to 1TiB")
+	}
+	n.run(codeDone, "ctl", "add", n.jobFile("photos"))
+	n.reaches("photos", fsm.Succeeded)
 }
 
 // TestCredentialsAreSealed looks for credentials everywhere they must not be.

@@ -94,7 +94,10 @@ func (n *node) followSettings(ctx context.Context) {
 		var level, memory string
 		n.machine.Read(func(s *fsm.State) { level, memory = s.Setting(api.LogLevel), s.Setting(api.Memory) })
 		n.level.Set(levelOf(level, own.logLevel))
-		n.mover.Memory.Resize(sizeOf(memory, own.memory))
+		if size := sizeOf(memory, own.memory); size != n.mover.Memory.Total() {
+			n.logger.Info("memory for buffers changed", "from", n.mover.Memory.Total(), "to", size)
+			n.mover.Memory.Resize(size)
+		}
 		select {
 		case <-changed:
 		case <-n.live.changed:
