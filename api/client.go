@@ -182,8 +182,29 @@ func (c *Client) Set(ctx context.Context, settings map[string]string) (*SettingL
 
 func jobPath(id string) string { return "/v1/jobs/" + url.PathEscape(id) }
 
-// call makes one request and reads the answer into the document.
+// CallError is why a call has no answer of a node: nobody listens at the address, or something else does.
+type CallError struct {
+	Address string // that was called, as a URL
+	err     error
+}
+
+// Error names the address and what is wrong with it.
+func (e *CallError) Error() string { return e.err.Error() }
+
+// Unwrap gives the cause.
+func (e *CallError) Unwrap() error { return e.err }
+
+// call makes one request and reads the answer into the document. An error that no node answered is a CallError.
 func (c *Client) call(ctx context.Context, method, path string, header http.Header, body []byte, into any) error {
+	err := c.exchange(ctx, method, path, header, body, into)
+	var p *Problem
+	if err == nil || ctx.Err() != nil || errors.As(err, &p) {
+		return err
+	}
+	return &CallError{c.base, err}
+}
+
+func (c *Client) exchange(ctx context.Context, method, path string, header http.Header, body []byte, into any) error {
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)

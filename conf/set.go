@@ -27,3 +27,13 @@ func (j *Job) SetFlagList(flag, path string, texts []string) error {
 	}
 	return j.set(path, at, v)
 }
+
+// Keys lists the keys of a job file that take a value, in the order of the documentation.
+func Keys() (paths []string) {
+	for _, k := range keys() {
+		if k.set != nil && !k.later {
+			paths = append(paths, k.path)
+		}
+	}
+	return paths
+}

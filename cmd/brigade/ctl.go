@@ -32,8 +32,12 @@ Exit codes: 0 done, 1 refused, 2 wrong usage or a wrong job file, 130 interrupte
 	f.register(cmd.PersistentFlags())
 	cmd.AddCommand(newCtlAdd(a, f), newCtlStatus(a, f), newCtlErrors(a, f), newCtlLook(a, f), newCtlSet(a, f), newCtlRetry(a, f),
 		newCtlRemove(a, f), newCtlPause(a, f), newCtlToken(a, f), newCtlHistory(a, f),
-		newCtlVerb(a, f, "continue", "Let paused jobs go on where they stopped", (*api.Client).Continue),
-		newCtlVerb(a, f, "redo", "Start jobs afresh that are finished, paused or canceled", (*api.Client).Redo))
+		newCtlVerb(a, f, "continue", "Let paused jobs go on where they stopped",
+			`Continue lets jobs go on that are paused, by hand or by a rule. The sides are looked at again first: where what the job was paused
+for is still so, it pauses again and says why (brigade ctl status --jobID JOB).`, (*api.Client).Continue),
+		newCtlVerb(a, f, "redo", "Start jobs afresh that are finished, paused or canceled",
+			`Redo forgets what a job did and begins its first pass again, with the same configuration. What stands at the destination already
+is compared, and skipped where it is equal. To run only what failed, retry is enough.`, (*api.Client).Redo))
 	return cmd
 }
 
@@ -41,11 +45,11 @@ Exit codes: 0 done, 1 refused, 2 wrong usage or a wrong job file, 130 interrupte
 type jobVerb func(c *api.Client, ctx context.Context, id string) (*api.Job, error)
 
 // newCtlVerb makes a command that takes IDs of jobs and prints where each stands then.
-func newCtlVerb(a *app, f *clientFlags, name, short string, do jobVerb) *cobra.Command {
+func newCtlVerb(a *app, f *clientFlags, name, short, long string, do jobVerb) *cobra.Command {
 	return &cobra.Command{
-		Use: name + " JOB...", Short: short,
+		Use: name + " JOB...", Short: short, Long: long,
 		Example: "  brigade ctl " + name + " photos",
-		Args:    argCount(1, maxIDs),
+		Args:    jobIDs(1, maxIDs), ValidArgsFunction: a.completeJobs(f, maxIDs),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				return each(ids, func(id string) error {
@@ -89,7 +93,8 @@ func (a *app) encode(document any) error {
 
 func newCtlPause(a *app, f *clientFlags) *cobra.Command {
 	var reason string
-	cmd := newCtlVerb(a, f, "pause", "Stop jobs; they keep what they did", func(c *api.Client, ctx context.Context, id string) (*api.Job, error) {
+	cmd := newCtlVerb(a, f, "pause", "Stop jobs; they keep what they did", `Pause stops jobs that run or wait to run. What is in flight is
+settled or given up within seconds, what was copied is kept, and brigade ctl continue goes on from there.`, func(c *api.Client, ctx context.Context, id string) (*api.Job, error) {
 		return c.Pause(ctx, id, reason)
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "what status shows as the reason")
@@ -103,7 +108,7 @@ func newCtlRemove(a *app, f *clientFlags) *cobra.Command {
 		Long: `Rm forgets jobs and aborts the uploads that they left unfinished. Objects at the destination stay. A running job is paused
 first: brigade ctl pause JOB.`,
 		Example: "  brigade ctl rm photos",
-		Args:    argCount(1, maxIDs),
+		Args:    jobIDs(1, maxIDs), ValidArgsFunction: a.completeJobs(f, maxIDs),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				return each(ids, func(id string) error {
@@ -123,10 +128,12 @@ first: brigade ctl pause JOB.`,
 
 func newCtlRetry(a *app, f *clientFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:     "retry [JOB...]",
-		Short:   "Run the failed objects of jobs again; of every job with failures if none is named",
+		Use:   "retry [JOB...]",
+		Short: "Run the failed objects of jobs again; of every job with failures if none is named",
+		Long: `Retry runs the objects again that a job failed to copy, and nothing else. A job that failed for reasons that may pass is retried
+after 1, 5 and 15 minutes anyway; retry does it at once and starts that count again.`,
 		Example: "  brigade ctl retry photos\n  brigade ctl retry",
-		Args:    argCount(0, maxIDs),
+		Args:    jobIDs(0, maxIDs), ValidArgsFunction: a.completeJobs(f, maxIDs),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				if len(ids) == 0 {

@@ -41,6 +41,7 @@ the cluster keeps credentials encrypted. Paths of file stores must be there on t
 		},
 	}
 	cmd.Flags().StringArrayVar(&set, "set", nil, "any key of a job file, as key=value; may be repeated")
+	completeFlag(cmd, "set", completeJobKeys)
 	return cmd
 }
 

@@ -13,10 +13,12 @@ import (
 
 func newCtlLook(a *app, f *clientFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:     "look JOB",
-		Short:   "Show a job's configuration, secrets masked",
+		Use:   "look JOB",
+		Short: "Show a job's configuration, secrets masked",
+		Long: `Look shows a job as a job file, with what was left out filled in. Credentials are masked: nothing shows them once a job is added.
+With --json it is one document with the same keys.`,
 		Example: "  brigade ctl look photos",
-		Args:    argCount(1, 1),
+		Args:    jobIDs(1, 1), ValidArgsFunction: a.completeJobs(f, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				spec, err := c.Spec(ctx, args[0])
@@ -44,9 +46,12 @@ func newCtlErrors(a *app, f *clientFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "errors JOB",
 		Short: "List the objects that failed, with reasons",
+		Long: `Errors lists the objects that a job failed to copy, or that a verify job found missing or different: the class of the failure,
+the key and the reason, one a line. --list prints the keys alone, as a key list. With --json there is one document per object;
+keys that are not UTF-8 stand in key_base64 as well.`,
 		Example: `  brigade ctl errors photos
   brigade ctl errors photos --list > failed.keys`,
-		Args: argCount(1, 1),
+		Args: jobIDs(1, 1), ValidArgsFunction: a.completeJobs(f, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				for offset := int64(0); ; {

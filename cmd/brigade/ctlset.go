@@ -16,11 +16,12 @@ func newCtlSet(a *app, f *clientFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set [KEY=VALUE...]",
 		Short: "Change settings of the cluster while it runs; without any, list them",
-		Long:  `Set changes settings on all nodes at once. An empty value (KEY=) takes a setting back to its default.`,
+		Long: `Set changes settings on all nodes at once. An empty value (KEY=) takes a setting back to its default. Without any it lists the
+settings with their values, where these come from, and what they mean. To change them takes the role admin.`,
 		Example: `  brigade ctl set
   brigade ctl set max-worker-num=16 log.level=debug
   brigade ctl set --max-master-num 2`,
-		Args: argCount(0, maxIDs),
+		Args: argCount(0, maxIDs), ValidArgsFunction: a.completeSettings(f),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change := map[string]string{}
 			for _, arg := range args {

@@ -34,13 +34,25 @@ func newCtlStatus(a *app, f *clientFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Aliases: []string{"stat"},
 		Short: "Show jobs, one job, or machines",
+		Long: `Status shows the jobs, one a line; with --jobID one job in full, with --machine the nodes, with --ip one node and its tasks.
+
+--watch shows it again and again until interrupted: on a terminal in place every two seconds, elsewhere a line every ten seconds,
+with --json a document a line. With --jobID it ends by itself when the job does, or pauses, with the exit code that import would
+have: 0 done, 1 paused or canceled, 3 some objects failed, 4 differences found. A job that will be retried by itself has not
+ended. While no node answers it waits for half a minute.`,
 		Example: `  brigade ctl status
   brigade ctl status --jobID photos
   brigade ctl status --machine
   brigade ctl status --ip 10.0.0.7
-  brigade ctl status --watch`,
+  brigade ctl status --watch
+  brigade ctl add photos.yaml && brigade ctl status --watch --jobID photos`,
 		Args: argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flag("jobID").Changed {
+				if err := checkID(s.id); err != nil {
+					return err
+				}
+			}
 			if s.id != "" && (s.machines || s.jobs) {
 				return misuse(errors.New("flag --jobID shows one job, and does not go with --job or --machine"))
 			}
@@ -59,6 +71,8 @@ func newCtlStatus(a *app, f *clientFlags) *cobra.Command {
 	cmd.Flags().BoolVar(&s.machines, "machine", false, "show machines")
 	cmd.Flags().StringVar(&s.id, "jobID", "", "show one job in full")
 	cmd.Flags().StringVar(&s.ip, "ip", "", "show what the machine at this `ADDR` does")
+	completeFlag(cmd, "jobID", a.completeJobFlag(f))
+	completeFlag(cmd, "ip", a.completeMachines(f))
 	cmd.Flags().BoolVar(&s.watch, "watch", false, "show it again every two seconds, until interrupted")
 	return cmd
 }

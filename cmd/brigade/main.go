@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 
@@ -19,6 +20,7 @@ func main() {
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		getenv: os.Getenv, stores: registry(), terminals: systemTerminals(), protect: prepareProcess,
 	}
+	log.SetOutput(io.Discard) // what net/http has to say of odd answers; their errors come back as well
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, stopSignals()...)
 	a.signals = signals

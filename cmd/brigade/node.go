@@ -15,6 +15,8 @@ func newNode(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "node",
 		Short: "Run a node of a cluster, or take one out",
+		Long: `A node holds a copy of the cluster's decisions and does work. Start runs one; the other commands ask the node that runs on this
+machine, which they find by its data directory (--data, BRIGADE_DATA), or another one (--addr).`,
 		Example: `  brigade node start
   brigade node drain
   brigade node leave`,
@@ -25,15 +27,22 @@ func newNode(a *app) *cobra.Command {
 	}
 	cmd.AddCommand(newNodeStart(a),
 		newNodeVerb(a, "drain", "Give this machine's node no more work; what it has goes to others",
+			`Drain has the node give its work back and take no more, until undrain. It stays a member, votes, and answers. Wait until
+brigade ctl status --machine shows it as draining and busy with 0 tasks, before work on the machine.`,
 			"  brigade node drain && brigade ctl status --machine",
 			func(ctx context.Context, c *api.Client) (string, error) { return drainSelf(ctx, c, true) }),
-		newNodeVerb(a, "undrain", "Let this machine's node have work again", "  brigade node undrain",
+		newNodeVerb(a, "undrain", "Let this machine's node have work again",
+			`Undrain ends what drain began: the node is given work again within seconds.`, "  brigade node undrain",
 			func(ctx context.Context, c *api.Client) (string, error) { return drainSelf(ctx, c, false) }),
-		newNodeVerb(a, "leave", "Take this machine's node out of the cluster, and stop it", "  brigade node leave",
+		newNodeVerb(a, "leave", "Take this machine's node out of the cluster, and stop it",
+			`Leave has the node give its work back, takes it out of the cluster for good, and ends it. Its data directory is of no use
+then: a node that is to come back starts with an empty one. The only node of a cluster cannot leave it.`, "  brigade node leave",
 			func(ctx context.Context, c *api.Client) (string, error) {
 				return "the node leaves the cluster", c.Leave(ctx)
 			}),
-		newNodeVerb(a, "stop", "Stop this machine's node; it stays a member of the cluster", "  brigade node stop",
+		newNodeVerb(a, "stop", "Stop this machine's node; it stays a member of the cluster",
+			`Stop has the node give its work back and end, as SIGTERM does. It stays a member, and goes on where it was when it is started
+again. The command returns at once; the process ends within --stop-timeout of its own.`, "  brigade node stop",
 			func(ctx context.Context, c *api.Client) (string, error) { return "the node stops", c.Stop(ctx) }))
 	return cmd
 }
@@ -62,6 +71,8 @@ Exit codes: 0 stopped in order, 1 the machine refuses or the stop took too long,
 		Args: argCount(0, 0),
 	}
 	(&nodeFlags{}).register(cmd.Flags())
+	completeFlag(cmd, "log-level", oneOf("debug", "info", "warn", "error"))
+	completeFlag(cmd, "http-tls", oneOf(tlsAuto, tlsAlways))
 	own := pflag.NewFlagSet("", pflag.ContinueOnError)
 	own.AddFlagSet(cmd.Flags())
 	cmd.Flags().StringVar(&config, "config", "", "YAML file with values of these flags")
@@ -86,10 +97,10 @@ Exit codes: 0 stopped in order, 1 the machine refuses or the stop took too long,
 }
 
 // newNodeVerb makes a command that asks the local node for something.
-func newNodeVerb(a *app, name, short, example string, do func(context.Context, *api.Client) (string, error)) *cobra.Command {
+func newNodeVerb(a *app, name, short, long, example string, do func(context.Context, *api.Client) (string, error)) *cobra.Command {
 	f := &clientFlags{}
 	cmd := &cobra.Command{
-		Use: name, Short: short, Example: example,
+		Use: name, Short: short, Long: long, Example: example,
 		Args: argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
