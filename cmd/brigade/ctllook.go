@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -89,4 +90,19 @@ func (a *app) printError(e *api.KeyError, asJSON, list bool) (err error) {
 		_, err = fmt.Fprintf(a.out, "%s  %s  %s\n", e.Class, printable(key), printable(e.Reason))
 	}
 	return err
+}
+
+// jobKind is the type of a job: copy, verify or list.
+func jobKind(ctx context.Context, c *api.Client, id string) (string, error) {
+	spec, err := c.Spec(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	var d struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(spec, &d); err != nil {
+		return "", fmt.Errorf("read the configuration of %s: %w", id, err)
+	}
+	return d.Type, nil
 }

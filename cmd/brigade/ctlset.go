@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"github.com/bucketbrigade/brigade/api"
@@ -60,10 +59,10 @@ func (a *app) set(ctx context.Context, cmd *cobra.Command, c *api.Client, change
 	if wantsJSON(cmd) {
 		return a.encode(list)
 	}
-	t := plainTable("setting", "value", "origin", "meaning")
+	g := grid{header: []string{"setting", "value", "origin", "meaning"}, give: []int{2, 4}, words: []int{4}}
 	for _, s := range list.Settings {
-		t.AppendRow(table.Row{s.Name, printable(s.Value), s.Origin, s.Meaning})
+		g.add(s.Name, printable(s.Value), s.Origin, s.Meaning)
 	}
-	_, err = fmt.Fprintln(a.out, trimLines(t.Render()))
+	_, err = fmt.Fprintln(a.out, g.String())
 	return err
 }

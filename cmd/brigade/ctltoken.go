@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"github.com/bucketbrigade/brigade/api"
@@ -174,13 +172,12 @@ The tokens themselves are kept by nobody but those they were made for.`,
 					_, err := fmt.Fprintln(a.out, "there are no tokens but the nodes' own; brigade ctl token add makes one")
 					return err
 				}
-				t := plainTable("name", "role", "created", "valid")
-				t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, WidthMax: idWidth, WidthMaxEnforcer: text.WrapHard}})
+				g := grid{header: []string{"name", "role", "created", "valid"}, give: []int{1}}
 				for i := range list.Tokens {
 					token := &list.Tokens[i]
-					t.AppendRow(table.Row{token.Name, token.Role, token.CreatedAt.Format(time.DateOnly), validUntil(token)})
+					g.add(token.Name, string(token.Role), token.CreatedAt.Format(time.DateOnly), validUntil(token))
 				}
-				_, err = fmt.Fprintln(a.out, trimLines(t.Render()))
+				_, err = fmt.Fprintln(a.out, g.String())
 				return err
 			})
 		},
