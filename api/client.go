@@ -23,6 +23,9 @@ const (
 // ErrUnreachable means that nothing answers at a node's address.
 var ErrUnreachable = errors.New("no node answers")
 
+// ErrNotHTTP means that something listens there, but not the API of a node.
+var ErrNotHTTP = errors.New("what is there does not speak HTTP, or went away")
+
 // Client calls one node. Error answers come back as *Problem.
 type Client struct {
 	base  string

@@ -100,7 +100,7 @@ func (c *Client) unanswered(err error) error {
 		return fmt.Errorf("call %s: the port does not speak TLS; use http://%s", c.base, strings.TrimPrefix(c.base, "https://"))
 	}
 	if noHTTP(err) {
-		return fmt.Errorf("%w at %s: what is there does not speak HTTP, or went away; nodes have their API at port 7460 unless --http gives another", ErrUnreachable, c.base)
+		return fmt.Errorf("%w at %s: %w; nodes have their API at port 7460 unless --http gives another", ErrUnreachable, c.base, ErrNotHTTP)
 	}
 	return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, err)
 }

@@ -41,6 +41,9 @@ func (a *app) withClient(parent context.Context, f *clientFlags, do func(context
 	if errors.As(err, &p) && p.Code() == api.CodeInvalidJob {
 		return misuse(err)
 	}
+	if errors.As(err, &p) && p.Code() == api.CodeNoJob {
+		return refused(fmt.Errorf("%w; brigade ctl status shows those there are", err))
+	}
 	var unanswered *api.CallError
 	if errors.As(err, &unanswered) {
 		return refused(found.explain(err))
@@ -69,7 +72,7 @@ func (n foundNode) client() (*api.Client, error) {
 
 // explain adds where the address came from to why there is no answer from it, and what to do where nobody is there.
 func (n foundNode) explain(err error) error {
-	if errors.Is(err, api.ErrUnreachable) {
+	if errors.Is(err, api.ErrUnreachable) && !errors.Is(err, api.ErrNotHTTP) {
 		return fmt.Errorf("%w (from %s); is the node started? brigade node start runs it, --addr names another one", err, n.origin)
 	}
 	return fmt.Errorf("%w (from %s)", err, n.origin)

@@ -23,6 +23,7 @@ func newCtl(a *app) *cobra.Command {
 Exit codes: 0 done, 1 refused, 2 wrong usage or a wrong job file, 130 interrupted.`,
 		Example: `  brigade ctl add photos.yaml
   brigade ctl status --watch
+  brigade ctl status --watch --jobID photos
   brigade ctl pause photos`,
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -93,8 +94,9 @@ func (a *app) encode(document any) error {
 
 func newCtlPause(a *app, f *clientFlags) *cobra.Command {
 	var reason string
-	cmd := newCtlVerb(a, f, "pause", "Stop jobs; they keep what they did", `Pause stops jobs that run or wait to run. What is in flight is
-settled or given up within seconds, what was copied is kept, and brigade ctl continue goes on from there.`, func(c *api.Client, ctx context.Context, id string) (*api.Job, error) {
+	cmd := newCtlVerb(a, f, "pause", "Stop jobs; they keep what they did", `Pause stops jobs that run or wait to run: within seconds nothing
+is written any more. What was copied stays. Counts go back to what is settled, which is done every 30 seconds: what was copied
+since is found again by brigade ctl continue, and counted as recovered.`, func(c *api.Client, ctx context.Context, id string) (*api.Job, error) {
 		return c.Pause(ctx, id, reason)
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "what status shows as the reason")

@@ -17,9 +17,11 @@ func newNode(a *app) *cobra.Command {
 		Short: "Run a node of a cluster, or take one out",
 		Long: `A node holds a copy of the cluster's decisions and does work. Start runs one; the other commands ask the node that runs on this
 machine, which they find by its data directory (--data, BRIGADE_DATA), or another one (--addr).`,
-		Example: `  brigade node start
-  brigade node drain
-  brigade node leave`,
+		Example: `  brigade node start                              # alone, on loopback
+  brigade keygen cluster.key                      # for several: once, then copied to each machine
+  brigade node start --cluster-key-file cluster.key --bootstrap-expect 3 --join 10.0.0.1,10.0.0.2,10.0.0.3
+  brigade ctl status --machine                    # on any of them
+  brigade node drain && brigade node leave        # on the one that goes`,
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 

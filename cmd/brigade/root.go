@@ -20,7 +20,8 @@ runs them, ctl adds and steers the jobs.
 Exit codes: 0 done, 1 refused, 2 wrong usage, 3 some objects failed, 4 differences found, 130 interrupted.`,
 		Example: `  brigade import ./photos s3://archive/photos/
   brigade import job.yaml
-  brigade import --help`,
+  brigade node start --cluster-key-file cluster.key --join 10.0.0.1
+  brigade ctl add job.yaml && brigade ctl status --watch`,
 		Version:                    versionOf(),
 		SuggestionsMinimumDistance: 2,
 
