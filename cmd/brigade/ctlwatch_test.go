@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -115,7 +114,7 @@ func TestWatchExitCodes(t *testing.T) {
 	n.watch(t, false, "--jobID", "differs").ends(codeDiffers)
 
 	n.put = nil
-	if err := os.RemoveAll(filepath.Join(n.dst)); err != nil {
+	if err := os.RemoveAll(n.dst); err != nil {
 		t.Fatal(err)
 	}
 	defer n.gated()()

@@ -134,7 +134,7 @@ func TestSupervisorIsTold(t *testing.T) {
 		return strings.Contains(s.log.String(), "level=DEBUG")
 	})
 
-	write("log-levle: debug\n")
+	write("log-levl: debug\n")
 	s.signal(syscall.SIGHUP)
 	s.hears("READY=1")
 	if status, _ := s.hears("STATUS=reload failed"); !strings.Contains(status, `did you mean "log-level"`) || !strings.Contains(status, "leads") {
