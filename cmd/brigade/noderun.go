@@ -200,7 +200,7 @@ func (n *node) finish(s *stopper, err error) error {
 	ctx, cancel := context.WithTimeout(s.hard, within)
 	defer cancel()
 	closed := make(chan error, 1)
-	go func() { closed <- n.giveBackAndClose(ctx, err, within) }() // the process does not outlive it by more than its exit
+	go func() { closed <- n.giveBackAndClose(ctx, err) }() // the process does not outlive it by more than its exit
 	select {
 	case err = <-closed:
 	case <-ctx.Done():
@@ -216,15 +216,21 @@ func (n *node) finish(s *stopper, err error) error {
 	return nil
 }
 
+// givingBack is how long tasks may take to settle what is in flight: the part of --stop-timeout that is not for the rest.
+func (n *node) givingBack() time.Duration {
+	within := n.live.current.Load().stopTimeout
+	return max(within/2, within-closeShare)
+}
+
 // giveBackAndClose gives work back, unless the node cannot go on, and stops everything.
-func (n *node) giveBackAndClose(ctx context.Context, err error, within time.Duration) error {
+func (n *node) giveBackAndClose(ctx context.Context, err error) error {
 	select {
 	case failed := <-n.failed:
 		err = errors.Join(err, failed)
 	default:
 	}
 	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, max(within/2, within-closeShare))
+		ctx, cancel := context.WithTimeout(ctx, n.givingBack())
 		stopWatching := n.watchQuorum(ctx, cancel)
 		n.crew.stop(ctx)
 		stopWatching()
@@ -321,7 +327,7 @@ func (n *node) Leave(ctx context.Context) error {
 
 // leave takes the node out of the cluster, then stops it.
 func (n *node) leave() {
-	stop, cancel := context.WithTimeout(n.life, stopPatience)
+	stop, cancel := context.WithTimeout(n.life, n.givingBack())
 	n.crew.stop(stop)
 	cancel()
 	if err := n.place.leave(n.life); err != nil {
