@@ -45,15 +45,19 @@ func (a *app) history(ctx context.Context, cmd *cobra.Command, c *api.Client) er
 		_, err := fmt.Fprintln(a.out, "nothing was changed yet")
 		return err
 	}
-	g := grid{header: []string{"time", "who", "from", "did", "to"}, give: []int{2, 3, 4, 5}}
-	for i := range h.Events {
-		e := &h.Events[i]
-		g.add(e.At.Format(time.RFC3339), printable(e.Actor), printable(e.From), printable(e.Verb), printable(e.Target))
-	}
-	out := g.String()
+	out := historyTable(h.Events)
 	if h.Stale {
 		out += "\n\nno leader is known: this may be old"
 	}
 	_, err = fmt.Fprintln(a.out, out)
 	return err
+}
+
+func historyTable(events []api.Event) string {
+	g := grid{header: []string{"time", "who", "from", "did", "to"}, give: []int{2, 3, 4, 5}}
+	for i := range events {
+		e := &events[i]
+		g.add(e.At.Format(time.RFC3339), printable(e.Actor), printable(e.From), printable(e.Verb), printable(e.Target))
+	}
+	return g.String()
 }

@@ -172,16 +172,20 @@ The tokens themselves are kept by nobody but those they were made for.`,
 					_, err := fmt.Fprintln(a.out, "there are no tokens but the nodes' own; brigade ctl token add makes one")
 					return err
 				}
-				g := grid{header: []string{"name", "role", "created", "valid"}, give: []int{1}}
-				for i := range list.Tokens {
-					token := &list.Tokens[i]
-					g.add(token.Name, string(token.Role), token.CreatedAt.Format(time.DateOnly), validUntil(token))
-				}
-				_, err = fmt.Fprintln(a.out, g.String())
+				_, err = fmt.Fprintln(a.out, tokenTable(list.Tokens))
 				return err
 			})
 		},
 	}
+}
+
+func tokenTable(tokens []api.TokenInfo) string {
+	g := grid{header: []string{"name", "role", "created", "valid"}, give: []int{1}}
+	for i := range tokens {
+		t := &tokens[i]
+		g.add(t.Name, string(t.Role), t.CreatedAt.Format(time.DateOnly), validUntil(t))
+	}
+	return g.String()
 }
 
 func newTokenRemove(a *app, f *clientFlags) *cobra.Command {

@@ -75,8 +75,11 @@ b             10.0.0.1:7  alive       leader          0/8     0 B/s  0.3.0
 	held := &machineDocument{Nodes: []machineWork{{longMachines().Nodes[0], []api.HeldTask{{
 		ID: 1 << 63, Job: longJobs().Jobs[0].ID, Kind: fsm.RelistTask, Objects: 987_654_321, Bytes: 1023 << 30, From: strings.Repeat("深い/フォルダ/", 20),
 	}}}}}
+	long, at := strings.Repeat("0123456789abcdef", 8), time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC)
 	for what, shown := range map[string]string{
-		"jobs": jobs, "machines": machines, "settings": set.String(), "one machine": machineText(held, plain),
+		"history": historyTable([]api.Event{{At: at, Actor: long[:64], From: "fe80:1234:5678:9abc:def0:1234:5678:9abc", Verb: "token-add", Target: long}}),
+		"tokens":  tokenTable([]api.TokenInfo{{Name: long[:64], Role: fsm.Operator, CreatedAt: &at, ExpiresAt: &at, Expired: true}}),
+		"jobs":    jobs, "machines": machines, "settings": set.String(), "one machine": machineText(held, plain),
 	} {
 		fits(t, what, shown)
 		t.Logf("%s:\n%s", what, shown)
