@@ -14,7 +14,7 @@ FIGURES := ^TestFigure
 tool_build = CGO_ENABLED=0 go -C $(1) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$(TOOLS)/ $(2)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test chaos lint bench figures tools clean go-check cross
+.PHONY: help build man demo test chaos lint bench figures tools clean go-check cross
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ go-check:
 
 build: go-check ## build bin/brigade, a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags='$(LDFLAGS)' -o $(BIN) ./cmd/brigade
+
+man: build ## write the manual pages into dist/man
+	@$(BIN) man dist/man
 
 demo: build $(TOOLS)/versitygw ## a cluster copies Go's source tree to an S3 server while a node joins and the leader is killed
 	@CGO_ENABLED=0 go build -trimpath -o bin/demo ./test/demo
@@ -76,4 +79,4 @@ $(TOOLS)/rclone: test/tools/rclone/go.mod test/tools/rclone/go.sum
 	@touch $@
 
 clean: ## remove what the other targets made
-	rm -rf bin demo-out figures
+	rm -rf bin demo-out dist figures

@@ -24,6 +24,9 @@ const (
 // ErrUnreachable means that nothing answers at a node's address.
 var ErrUnreachable = errors.New("no node answers")
 
+// ErrNotHTTP means that something listens there, but not the API of a node.
+var ErrNotHTTP = errors.New("what is there does not speak HTTP, or went away")
+
 // Client calls one node. Error answers come back as *Problem.
 type Client struct {
 	base  string
@@ -196,10 +199,31 @@ func (c *Client) Set(ctx context.Context, settings map[string]string) (*SettingL
 
 func jobPath(id string) string { return "/v1/jobs/" + url.PathEscape(id) }
 
-// call makes one request and reads the answer into the document.
+// CallError is why a call has no answer of a node: nobody listens at the address, or something else does.
+type CallError struct {
+	Address string // that was called, as a URL
+	err     error
+}
+
+// Error names the address and what is wrong with it.
+func (e *CallError) Error() string { return e.err.Error() }
+
+// Unwrap gives the cause.
+func (e *CallError) Unwrap() error { return e.err }
+
+// call makes one request and reads the answer into the document. An error that no node answered is a CallError.
 func (c *Client) call(ctx context.Context, method, path string, header http.Header, body []byte, into any) error {
 	_, err := c.exchange(ctx, method, path, header, body, into)
-	return err
+	return c.callError(ctx, err)
+}
+
+// callError makes a CallError of an error that is no answer of a node.
+func (c *Client) callError(ctx context.Context, err error) error {
+	var p *Problem
+	if err == nil || ctx.Err() != nil || errors.As(err, &p) {
+		return err
+	}
+	return &CallError{c.base, err}
 }
 
 // exchange is call that gives the header of the answer as well.

@@ -386,7 +386,7 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s has no meaning", s.Name)
 		}
 	}
-	want := map[string]string{MaxTasks: "set 16", LogLevel: "set debug", MaxJobs: "default unlimited", Stall: "default 5m"}
+	want := map[string]string{MaxTasks: "set 16", LogLevel: "set debug", MaxJobs: "default unlimited", Stall: "default 5m", Memory: "default each node's own"}
 	if d := cmp.Diff(want, origins); d != "" {
 		t.Error(d)
 	}

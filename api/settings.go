@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/bucketbrigade/brigade/fsm"
 )
 
@@ -43,6 +45,13 @@ const (
 	MaxTasks = fsm.SettingMaxTasks
 	Stall    = fsm.SettingTaskStall
 	LogLevel = "log.level"
+	Memory   = "memory"
+)
+
+// The bounds of Memory in bytes.
+const (
+	minMemory = 8 << 20
+	maxMemory = 1 << 40
 )
 
 func settingKinds() []settingKind {
@@ -52,6 +61,7 @@ func settingKinds() []settingKind {
 		}},
 		{MaxJobs, "unlimited", "jobs that run at once", "a whole number from 1 to 10000", wholeNumber(1, 10_000)},
 		{MaxTasks, "each node's own", "tasks that run at once on a node", "a whole number from 1 to 1024", wholeNumber(1, 1024)},
+		{Memory, "each node's own", "bytes that all buffers of a node hold together", "a size from 8MiB to 1TiB", sizeOf(minMemory, maxMemory)},
 		{Stall, "5m", "how long a task may do nothing before it goes to another node", "a duration from 30s to 24h", durationOf(30*time.Second, 24*time.Hour)},
 	}
 }
@@ -60,6 +70,13 @@ func wholeNumber(least, most int) func(string) bool {
 	return func(v string) bool {
 		n, err := strconv.Atoi(v)
 		return err == nil && n >= least && n <= most && strconv.Itoa(n) == v
+	}
+}
+
+func sizeOf(least, most uint64) func(string) bool {
+	return func(v string) bool {
+		n, err := humanize.ParseBytes(v)
+		return err == nil && n >= least && n <= most && '0' <= v[0] && v[0] <= '9' && !strings.Contains(v, ",")
 	}
 }
 

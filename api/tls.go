@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -82,10 +84,13 @@ func endpoint(addr string, token Token) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" || u.User != nil ||
 		u.RawQuery != "" || u.Fragment != "" {
+		if strings.Contains(addr, "@") {
+			addr = "…" + addr[strings.LastIndex(addr, "@"):] // what stands before it may be a password
+		}
 		return nil, fmt.Errorf("address %q is not HOST:PORT, http://HOST:PORT or https://HOST:PORT", addr)
 	}
 	if u.Port() == "" && u.Scheme == "http" {
-		return nil, fmt.Errorf("address %q has no port", addr)
+		return nil, fmt.Errorf("address %q has no port; nodes have their API at 7460 unless --http gives another", addr)
 	}
 	local := IsLoopback(u.Hostname())
 	switch {
@@ -117,7 +122,16 @@ func (c *Client) unanswered(err error) error {
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return fmt.Errorf("call %s: the port does not speak TLS; use http://%s", c.base, strings.TrimPrefix(c.base, "https://"))
 	}
+	if noHTTP(err) {
+		return fmt.Errorf("%w at %s: %w; nodes have their API at port 7460 unless --http gives another", ErrUnreachable, c.base, ErrNotHTTP)
+	}
 	return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, err)
+}
+
+// noHTTP recognises what becomes of a request to something else than a web server.
+func noHTTP(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		strings.Contains(err.Error(), "malformed HTTP") || strings.Contains(err.Error(), "readLoopPeekFailLocked") // it spoke first
 }
 
 // speaksTLS recognises what a TLS port answers to plain HTTP.

@@ -176,9 +176,12 @@ func WriteAddr(dir, addr string) error {
 	return nil
 }
 
+// AddrFile is the file in which a node's data directory has the address of its API.
+func AddrFile(dir string) string { return filepath.Join(dir, addrFile) }
+
 // ReadAddr reads what WriteAddr wrote. Without a node that was ever started there the error wraps fs.ErrNotExist.
 func ReadAddr(dir string) (string, error) {
-	text, err := readSmall(filepath.Join(dir, addrFile))
+	text, err := readSmall(AddrFile(dir))
 	if err != nil {
 		return "", fmt.Errorf("read API address: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 )
 
 // MaxKeys is how many keys a key file may hold: the one in use, and one that it changes to.
@@ -132,4 +133,10 @@ func rewrite(path string, text []byte) error {
 		return fmt.Errorf("change key file: %w", err)
 	}
 	return nil
+}
+
+// LooksLikeKey tells whether a text has the form of a key: then it is to be shown to nobody, whatever it was meant as.
+func LooksLikeKey(text string) bool {
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+	return err == nil && len(raw) == keySize
 }

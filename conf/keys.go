@@ -25,7 +25,7 @@ func keys() []key {
 	all := []key{
 		{path: "id", set: setID},
 		{path: "type", set: func(j *Job, v value) (bad *problem) {
-			j.Type, bad = v.oneOf([]string{"copy", "verify", "list"})
+			j.Type, bad = v.oneOf(Words("type"))
 			return bad
 		}},
 	}
@@ -34,11 +34,11 @@ func keys() []key {
 	all = append(all, filterKeys()...)
 	return append(all, []key{
 		{path: "compare", set: func(j *Job, v value) (bad *problem) {
-			j.Compare, bad = v.oneOf([]string{"default", "always", "missing", "size", "mtime", "etag", "checksum"})
+			j.Compare, bad = v.oneOf(Words("compare"))
 			return bad
 		}},
 		{path: "verify", set: func(j *Job, v value) (bad *problem) {
-			j.Verify, bad = v.oneOf([]string{"none", "size", "checksum"}, "reread", "sample")
+			j.Verify, bad = v.oneOf(Words("verify"), "reread", "sample")
 			return bad
 		}},
 		{path: "task"},
@@ -74,6 +74,19 @@ func keys() []key {
 		{path: "notify", later: true}, {path: "notify.mail", later: true},
 		{path: "priority", later: true},
 	}...)
+}
+
+// Words lists what a key may be that takes one of a few words; nil for all others.
+func Words(path string) []string {
+	switch path {
+	case "type":
+		return []string{"copy", "verify", "list"}
+	case "compare":
+		return []string{"default", "always", "missing", "size", "mtime", "etag", "checksum"}
+	case "verify":
+		return []string{"none", "size", "checksum"}
+	}
+	return nil
 }
 
 func sideKeys(name string, side func(*Job) *Side) []key {

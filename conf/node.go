@@ -26,7 +26,7 @@ func ReadNode(name string, flags []string) (map[string]string, error) {
 	if len(data) > maxNodeFile {
 		return nil, &Error{Origin: name, Problem: "is too large for a configuration", Allowed: fmt.Sprintf("%d bytes", maxNodeFile)}
 	}
-	if len(strings.TrimSpace(string(data))) == 0 {
+	if onlyComments(string(data)) {
 		return map[string]string{}, nil
 	}
 	root, err := readYAML(name, data)
@@ -49,6 +49,16 @@ func ReadNode(name string, flags []string) (map[string]string, error) {
 		values[flag] = text
 	}
 	return values, nil
+}
+
+// onlyComments tells whether a text has no line that says something.
+func onlyComments(text string) bool {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return false
+		}
+	}
+	return true
 }
 
 // joined gives a value as a flag has it.

@@ -16,6 +16,7 @@ func TestReadNode(t *testing.T) {
 		want          map[string]string
 	}{
 		"empty":          {text: " \n", want: map[string]string{}},
+		"only comments":  {text: "# a: b\n\n  # c\n", want: map[string]string{}},
 		"values":         {text: "data: /var/x\npeer-port: 7461\n", want: map[string]string{"data": "/var/x", "peer-port": "7461"}},
 		"underscores":    {text: "peer_port: 1", want: map[string]string{"peer-port": "1"}},
 		"list":           {text: "join: [a, 'b:7462']", want: map[string]string{"join": "a,b:7462"}},

@@ -59,3 +59,13 @@ func (j *Job) SetSecret(path, text string) error {
 	}
 	return j.set(path, at, value{at: at, kind: scalar, text: text})
 }
+
+// Keys lists the keys of a job file that take a value, in the order of the documentation.
+func Keys() (paths []string) {
+	for _, k := range keys() {
+		if k.set != nil && !k.later {
+			paths = append(paths, k.path)
+		}
+	}
+	return paths
+}

@@ -40,6 +40,9 @@ func (s *State) editJob(c EditJob) error {
 	if bytes.Equal(old.Spec, spec.Bytes()) {
 		return nil
 	}
+	if err := s.checkSeals(spec.Bytes()); err != nil {
+		return err
+	}
 	if base := old.SpecHash(); !bytes.Equal(c.Base, base[:]) {
 		return ErrOutdated
 	}

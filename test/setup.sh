@@ -49,6 +49,19 @@ check_network() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iproute2 nftables >/dev/null
 }
 
+# What is shipped for systemd and man is read by both; these tests skip where they are missing, but not in CI.
+check_readers() {
+  [[ $(uname -s) == Linux && ${CI:-} == true ]] || return 0
+  local packages=()
+  command -v systemd-analyze >/dev/null && command -v systemd-sysusers >/dev/null || packages+=(systemd)
+  command -v groff >/dev/null || command -v mandoc >/dev/null || packages+=(mandoc)
+  ((${#packages[@]})) || return 0
+  may_install || die "missing: ${packages[*]}, which tests of deploy/ and of the manual pages need"
+  echo "installing ${packages[*]}"
+  apt-get update -qq >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+}
+
 case ${1:-} in
   go) check_go ;;
   test)
@@ -57,6 +70,7 @@ case ${1:-} in
     check_compiler
     check_nginx
     check_network
+    check_readers
     ;;
   *) die "usage: setup.sh go|test" ;;
 esac

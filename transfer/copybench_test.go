@@ -71,10 +71,10 @@ func (b *copyBench) copy(ctx context.Context, src store.Object, dst *store.Objec
 	if b.n.Slots.InUse() != 0 {
 		b.t.Fatal("slots were not given back")
 	}
-	if !b.n.Memory.sem.TryAcquire(b.n.Memory.total) {
+	if !b.n.Memory.sem.tryAcquire(b.n.Memory.Total()) {
 		b.t.Fatal("memory was not given back")
 	}
-	b.n.Memory.sem.Release(b.n.Memory.total)
+	b.n.Memory.sem.release(b.n.Memory.Total())
 	return res
 }
 

@@ -13,8 +13,8 @@ func TestCopyBounds(t *testing.T) {
 	src, dst := newMemStore(), newMemStore()
 	b := newCopyBench(t, src, memMultipart{dst})
 	b.n.Memory = NewMemory(8 << 20)
-	hold := b.n.Memory.total - smallestPool
-	if err := b.n.Memory.sem.Acquire(t.Context(), hold); err != nil {
+	hold := b.n.Memory.Total() - smallestPool
+	if err := b.n.Memory.sem.acquire(t.Context(), hold); err != nil {
 		t.Fatal(err)
 	}
 	const objects = 20
@@ -41,7 +41,7 @@ func TestCopyBounds(t *testing.T) {
 	if dst.peak > int(b.slots) {
 		t.Errorf("%d writes in flight, %d slots", dst.peak, b.slots)
 	}
-	if !b.n.Memory.sem.TryAcquire(smallestPool) {
+	if !b.n.Memory.sem.tryAcquire(smallestPool) {
 		t.Error("memory was not given back")
 	}
 	b.clean(src, dst)

@@ -80,10 +80,10 @@ func TestLimitedJobHoldsNobodyUp(t *testing.T) {
 					t.Errorf("800 objects took %v alone, %v beside a limited job", alone, beside)
 				}
 				synctest.Wait()
-				if most := b.n.Memory.total - 3<<20; !b.n.Memory.sem.TryAcquire(most) {
+				if most := b.n.Memory.Total() - 3<<20; !b.n.Memory.sem.tryAcquire(most) {
 					t.Error("the limited job holds more than 3 MiB of the node's memory")
 				} else {
-					b.n.Memory.sem.Release(most)
+					b.n.Memory.sem.release(most)
 				}
 				time.Sleep(10 * time.Second)
 				if used := lease.limiter.Used(); used < 19*64<<10 || used > 21*64<<10 {

@@ -88,7 +88,7 @@ func TestPartMemoryIsBounded(t *testing.T) {
 	for _, b := range held {
 		m.PutPart(b)
 	}
-	if !m.sem.TryAcquire(m.total) || !m.parts.TryAcquire(m.total/4*3) {
+	if !m.sem.tryAcquire(m.Total()) || !m.parts.tryAcquire(m.Total()/4*3) {
 		t.Error("memory was not given back")
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // Node holds what all tasks on one machine share.
@@ -79,44 +77,61 @@ func NewNode(name string, spool Spool, log *slog.Logger, concurrency int, memory
 	}
 }
 
-// Memory is a byte budget with pooled buffers behind it.
+// Memory is a byte budget with pooled buffers behind it. Its size can change while it is in use.
 type Memory struct {
-	sem   *semaphore.Weighted
-	parts *semaphore.Weighted // the share of it that whole parts may hold, so that small buffers never wait for them
-	total int64
+	sem   *budget
+	parts *budget // the share of it that whole parts may hold, so that small buffers never wait for them
+	total atomic.Int64
 	rest  atomic.Int64 // Unix nanoseconds until which no part waits for memory
-	pools [poolClasses]chan []byte
+	pools atomic.Pointer[pools]
 }
+
+// pools hold buffers for the next use, by class.
+type pools [poolClasses]chan []byte
 
 // poolClasses are powers of two from 64 KiB (class 0) to 32 MiB.
 const (
 	poolClasses  = 10
 	smallestPool = 64 << 10
+	leastMemory  = 8 << 20
 )
 
 // NewMemory returns a budget of total bytes, at least 8 MiB.
 func NewMemory(total int64) *Memory {
-	m := &Memory{total: max(total, 8<<20)}
-	m.sem = semaphore.NewWeighted(m.total)
-	m.parts = semaphore.NewWeighted(m.total / 4 * 3)
-	for i := range m.pools {
-		m.pools[i] = make(chan []byte, max(1, int(m.total/2)/(smallestPool<<i)))
-	}
+	m := &Memory{sem: newBudget(0), parts: newBudget(0)}
+	m.Resize(total)
 	return m
 }
 
-// Total is the budget in bytes.
-func (m *Memory) Total() int64 { return m.total }
+// Resize changes the budget to total bytes, at least 8 MiB. Buffers that are in use beyond a smaller budget stay until they
+// are put back; nothing more is given out before.
+func (m *Memory) Resize(total int64) {
+	total = max(total, leastMemory)
+	if m.total.Swap(total) == total {
+		return
+	}
+	p := new(pools)
+	for i := range p {
+		p[i] = make(chan []byte, max(1, int(total/2)/(smallestPool<<i)))
+	}
+	m.pools.Store(p)
+	m.sem.resize(total)
+	m.parts.resize(total / 4 * 3)
+}
 
-// Get waits for n bytes of the budget and returns a buffer of length n; Put gives both back. n is at most Total.
+// Total is the budget in bytes.
+func (m *Memory) Total() int64 { return m.total.Load() }
+
+// Get waits for n bytes of the budget and returns a buffer of length n; Put gives both back. More than Total comes when
+// nothing else is in use.
 func (m *Memory) Get(ctx context.Context, n int) ([]byte, error) {
 	class, size := classOf(n)
-	if err := m.sem.Acquire(ctx, int64(size)); err != nil {
+	if err := m.sem.acquire(ctx, int64(size)); err != nil {
 		return nil, err
 	}
 	if class < poolClasses {
 		select {
-		case b := <-m.pools[class]:
+		case b := <-m.pools.Load()[class]:
 			return b[:n], nil
 		default:
 		}
@@ -127,31 +142,31 @@ func (m *Memory) Get(ctx context.Context, n int) ([]byte, error) {
 // Put returns a buffer that Get gave.
 func (m *Memory) Put(b []byte) {
 	class, size := classOf(cap(b))
-	m.sem.Release(int64(size))
 	if class < poolClasses {
 		select {
-		case m.pools[class] <- b:
+		case m.pools.Load()[class] <- b:
 		default:
 		}
 	}
+	m.sem.release(int64(size))
 }
 
 // TryPart returns a buffer for a whole part, or nil where there is no memory for it within patience. After a wait in vain
 // nobody waits for a while. PutPart gives the buffer back.
 func (m *Memory) TryPart(ctx context.Context, n int64, now func() time.Time, t *Tuning) []byte {
-	if t.PartPatience <= 0 || n > m.total/4*3 {
+	if t.PartPatience <= 0 || n > m.Total()/4*3 {
 		return nil
 	}
 	class, size := classOf(int(n))
 	if class == poolClasses {
 		return nil // it would be garbage after each use
 	}
-	if !m.parts.TryAcquire(int64(size)) && !m.waitPart(ctx, int64(size), now, t) {
+	if !m.parts.tryAcquire(int64(size)) && !m.waitPart(ctx, int64(size), now, t) {
 		return nil
 	}
 	b, err := m.Get(ctx, int(n))
 	if err != nil {
-		m.parts.Release(int64(size))
+		m.parts.release(int64(size))
 		return nil
 	}
 	return b
@@ -163,7 +178,7 @@ func (m *Memory) waitPart(ctx context.Context, size int64, now func() time.Time,
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.PartPatience)
 	defer cancel()
-	if m.parts.Acquire(ctx, size) != nil {
+	if m.parts.acquire(ctx, size) != nil {
 		m.rest.Store(now().Add(t.PartRest).UnixNano())
 		return false
 	}
@@ -174,7 +189,7 @@ func (m *Memory) waitPart(ctx context.Context, size int64, now func() time.Time,
 func (m *Memory) PutPart(b []byte) {
 	_, size := classOf(cap(b))
 	m.Put(b)
-	m.parts.Release(int64(size))
+	m.parts.release(int64(size))
 }
 
 // classOf returns the pool class of n bytes and its size; beyond the largest class the size is n itself.

@@ -113,7 +113,7 @@ func (m *shareModel) run() {
 		if n.Slots.InUse() != 0 {
 			m.t.Errorf("slots of node %d were not given back", i)
 		}
-		if !n.Memory.sem.TryAcquire(n.Memory.total) {
+		if !n.Memory.sem.tryAcquire(n.Memory.Total()) {
 			m.t.Errorf("memory of node %d was not given back", i)
 		}
 	}

@@ -59,6 +59,7 @@ Exit codes: 0 added, or there already and the same; 1 refused, by the answer as 
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask about objects that stand at the destination")
 	cmd.Flags().StringArrayVar(&set, "set", nil, "any key of a job file, as key=value; may be repeated")
+	completeFlag(cmd, "set", completeJobKeys)
 	return cmd
 }
 

@@ -34,7 +34,7 @@ Where a change is refused, or somebody else changed the job meanwhile, the text 
   brigade ctl edit photos --set limits.bandwidth=10M
   brigade ctl edit photos --set source.access_key=env:AK --set source.secret_key=file:/run/secrets/sk --set source.session_token
   brigade ctl edit photos -f photos.yaml`,
-		Args: argCount(1, 1),
+		Args: jobIDs(1, 1), ValidArgsFunction: a.completeJobs(f, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case file != "" && len(set) > 0:

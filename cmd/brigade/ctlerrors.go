@@ -31,7 +31,7 @@ Exit codes: 0 all are listed, none included; 1 some cannot be read now, for the 
 		Example: `  brigade ctl errors photos
   brigade ctl errors photos --json | jq -r .reason | sort | uniq -c
   brigade ctl errors photos --list > failed.keys`,
-		Args: argCount(1, 1),
+		Args: jobIDs(1, 1), ValidArgsFunction: a.completeJobs(f, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				return a.listErrors(ctx, c, args[0], wantsJSON(cmd), list)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"github.com/bucketbrigade/brigade/api"
@@ -47,19 +45,19 @@ func (a *app) history(ctx context.Context, cmd *cobra.Command, c *api.Client) er
 		_, err := fmt.Fprintln(a.out, "nothing was changed yet")
 		return err
 	}
-	t := plainTable("time", "who", "from", "did", "to")
-	t.SetColumnConfigs([]table.ColumnConfig{
-		{Number: 2, WidthMax: 12, WidthMaxEnforcer: text.WrapHard}, {Number: 3, WidthMax: 15, WidthMaxEnforcer: text.WrapHard},
-		{Number: 4, WidthMax: 9, WidthMaxEnforcer: text.WrapHard}, {Number: 5, WidthMax: 16, WidthMaxEnforcer: text.WrapHard},
-	})
-	for i := range h.Events {
-		e := &h.Events[i]
-		t.AppendRow(table.Row{e.At.Format(time.RFC3339), printable(e.Actor), printable(e.From), printable(e.Verb), printable(e.Target)})
-	}
-	out := trimLines(t.Render())
+	out := historyTable(h.Events)
 	if h.Stale {
 		out += "\n\nno leader is known: this may be old"
 	}
 	_, err = fmt.Fprintln(a.out, out)
 	return err
+}
+
+func historyTable(events []api.Event) string {
+	g := grid{header: []string{"time", "who", "from", "did", "to"}, give: []int{2, 3, 4, 5}}
+	for i := range events {
+		e := &events[i]
+		g.add(e.At.Format(time.RFC3339), printable(e.Actor), printable(e.From), printable(e.Verb), printable(e.Target))
+	}
+	return g.String()
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"github.com/bucketbrigade/brigade/api"
@@ -165,11 +164,11 @@ func keyText(d *api.KeyStatus) string {
 	case api.KeySwitched:
 		lines = append(lines, "old key:     "+d.Other+", still accepted")
 	}
-	t := plainTable("node", "address", "state", "keys")
+	t := grid{header: []string{"node", "address", "state", "keys"}, give: []int{2, 4}, words: []int{4}}
 	for _, n := range d.Nodes {
-		t.AppendRow(table.Row{clip(n.ID, keyNodeWidth), n.Address, n.State, keysHeld(d, n)})
+		t.add(clip(n.ID, keyNodeWidth), n.Address, n.State, keysHeld(d, n))
 	}
-	lines = append(lines, "", trimLines(t.Render()), "")
+	lines = append(lines, "", t.String(), "")
 	if len(d.Waits) == 0 {
 		return strings.Join(append(lines, "next: "+d.Next), "\n")
 	}

@@ -19,7 +19,7 @@ func newCtlLook(a *app, f *clientFlags) *cobra.Command {
 		Long: `Look prints the configuration as a job file: *** stands for a secret that the cluster has, remarks tell what is at its
 default and which side has no credentials of its own. With --json the same without remarks.`,
 		Example: "  brigade ctl look photos\n  brigade ctl look photos --json",
-		Args:    argCount(1, 1),
+		Args:    jobIDs(1, 1), ValidArgsFunction: a.completeJobs(f, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				spec, err := c.Spec(ctx, args[0])
@@ -68,4 +68,19 @@ func remarksOn(doc json.RawMessage) (map[string]string, error) {
 		}
 	}
 	return remarks, nil
+}
+
+// jobKind is the type of a job: copy, verify or list.
+func jobKind(ctx context.Context, c *api.Client, id string) (string, error) {
+	spec, err := c.Spec(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	var d struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(spec, &d); err != nil {
+		return "", fmt.Errorf("read the configuration of %s: %w", id, err)
+	}
+	return d.Type, nil
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/bucketbrigade/brigade/api"
@@ -65,21 +64,29 @@ func isAt(m api.Machine, address string) bool {
 	return err == nil && host == strings.Trim(address, "[]")
 }
 
+// machines are the machines without their tasks.
+func (d *machineDocument) machines() (all []api.Machine) {
+	for _, n := range d.Nodes {
+		all = append(all, n.Machine)
+	}
+	return all
+}
+
 // machineText shows machines and their tasks.
-func machineText(d *machineDocument) string {
+func machineText(d *machineDocument, paint painter) string {
 	var parts []string
 	for _, n := range d.Nodes {
-		parts = append(parts, machineTable(&api.Machines{Leader: d.Leader, Nodes: []api.Machine{n.Machine}}))
+		parts = append(parts, machineTable(&api.Machines{Leader: d.Leader, Nodes: []api.Machine{n.Machine}}, paint))
 		if len(n.Tasks) == 0 {
 			parts = append(parts, "it holds no task")
 			continue
 		}
-		t := plainTable("task", "job", "kind", "settled", "bytes", "from")
-		t.SetColumnConfigs(append(rightAligned(1, 4, 5), table.ColumnConfig{Number: 6, WidthMax: keyWidth, WidthMaxEnforcer: text.Trim}))
+		g := grid{header: []string{"task", "job", "kind", "settled", "bytes", "from"}, right: []int{1, 4, 5}, give: []int{2, 6}}
 		for _, held := range n.Tasks {
-			t.AppendRow(table.Row{held.ID, held.Job, held.Kind, humanize.Comma(held.Objects), bytesOf(held.Bytes), printable(held.From)})
+			g.add(fmt.Sprint(held.ID), held.Job, string(held.Kind), humanize.Comma(held.Objects), bytesOf(held.Bytes),
+				text.Trim(printable(held.From), keyWidth))
 		}
-		parts = append(parts, trimLines(t.Render()))
+		parts = append(parts, g.String())
 	}
 	return strings.Join(parts, "\n\n")
 }

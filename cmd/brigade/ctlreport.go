@@ -29,7 +29,7 @@ only the destination has included, and then one line with the key totals. Record
 Exit codes: 0 done; 1 some records cannot be read now, for the nodes that have them are away: it says how many.`,
 		Example: `  brigade ctl report photos
   brigade ctl report photos --json | zstd > photos.jsonl.zst`,
-		Args: argCount(1, 1),
+		Args: jobIDs(1, 1), ValidArgsFunction: a.completeJobs(f, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				if wantsJSON(cmd) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"github.com/bucketbrigade/brigade/api"
@@ -16,11 +15,12 @@ func newCtlSet(a *app, f *clientFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set [KEY=VALUE...]",
 		Short: "Change settings of the cluster while it runs; without any, list them",
-		Long:  `Set changes settings on all nodes at once. An empty value (KEY=) takes a setting back to its default.`,
+		Long: `Set changes settings on all nodes at once. An empty value (KEY=) takes a setting back to its default. Without any it lists the
+settings with their values, where these come from, and what they mean. To change them takes the role admin.`,
 		Example: `  brigade ctl set
   brigade ctl set max-worker-num=16 log.level=debug
   brigade ctl set --max-master-num 2`,
-		Args: argCount(0, maxIDs),
+		Args: argCount(0, maxIDs), ValidArgsFunction: a.completeSettings(f),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change := map[string]string{}
 			for _, arg := range args {
@@ -59,10 +59,10 @@ func (a *app) set(ctx context.Context, cmd *cobra.Command, c *api.Client, change
 	if wantsJSON(cmd) {
 		return a.encode(list)
 	}
-	t := plainTable("setting", "value", "origin", "meaning")
+	g := grid{header: []string{"setting", "value", "origin", "meaning"}, give: []int{2, 4}, words: []int{4}}
 	for _, s := range list.Settings {
-		t.AppendRow(table.Row{s.Name, printable(s.Value), s.Origin, s.Meaning})
+		g.add(s.Name, printable(s.Value), s.Origin, s.Meaning)
 	}
-	_, err = fmt.Fprintln(a.out, trimLines(t.Render()))
+	_, err = fmt.Fprintln(a.out, g.String())
 	return err
 }

@@ -4,16 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"github.com/bucketbrigade/brigade/api"
+	"github.com/bucketbrigade/brigade/fsm"
 )
 
 // statusFlags are the flags of ctl status.
@@ -22,27 +22,31 @@ type statusFlags struct {
 	id, ip                string
 }
 
-const (
-	watchEvery  = 2 * time.Second
-	shownErrors = 10
-	idWidth     = 22
-	clearScreen = "\x1b[H\x1b[2J"
-)
+const shownErrors = 10
 
 func newCtlStatus(a *app, f *clientFlags) *cobra.Command {
 	s := &statusFlags{}
 	cmd := &cobra.Command{
 		Use: "status", Aliases: []string{"stat"},
 		Short: "Show jobs, one job, or machines",
+		Long: `Status shows the jobs, one a line; with --jobID one job in full, with --machine the nodes, with --ip one node and its tasks.
+
+--watch shows it again and again until interrupted: on a terminal in place every two seconds, elsewhere a line every ten seconds,
+with --json a document a line. With --jobID it ends by itself when the job does, or pauses, with the exit code that import would
+have: 0 done, 1 paused or canceled, 3 some objects failed, 4 differences found. A job that will be retried by itself has not
+ended. While no node answers it waits for half a minute.`,
 		Example: `  brigade ctl status
   brigade ctl status --jobID photos
   brigade ctl status --machine
   brigade ctl status --ip 10.0.0.7
-  brigade ctl status --watch`,
+  brigade ctl status --watch
+  brigade ctl add photos.yaml && brigade ctl status --watch --jobID photos`,
 		Args: argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if s.id == "" && cmd.Flags().Changed("jobID") {
-				return misuse(errors.New("flag --jobID names no job"))
+			if cmd.Flag("jobID").Changed {
+				if err := checkID(s.id); err != nil {
+					return err
+				}
 			}
 			if s.id != "" && (s.machines || s.jobs) {
 				return misuse(errors.New("flag --jobID shows one job, and does not go with --job or --machine"))
@@ -62,124 +66,123 @@ func newCtlStatus(a *app, f *clientFlags) *cobra.Command {
 	cmd.Flags().BoolVar(&s.machines, "machine", false, "show machines")
 	cmd.Flags().StringVar(&s.id, "jobID", "", "show one job in full")
 	cmd.Flags().StringVar(&s.ip, "ip", "", "show what the machine at this `ADDR` does")
+	completeFlag(cmd, "jobID", a.completeJobFlag(f))
+	completeFlag(cmd, "ip", a.completeMachines(f))
 	cmd.Flags().BoolVar(&s.watch, "watch", false, "show it again every two seconds, until interrupted")
 	return cmd
 }
 
-// watch shows the status again and again; to end it is no failure.
-func (a *app) watch(ctx context.Context, cmd *cobra.Command, c *api.Client, s *statusFlags) error {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		if a.terminals.out && !wantsJSON(cmd) {
-			if _, err := io.WriteString(a.out, clearScreen); err != nil {
+// status prints what is asked for once.
+func (a *app) status(ctx context.Context, cmd *cobra.Command, c *api.Client, s *statusFlags) error {
+	views, err := a.look(ctx, c, s)
+	if err != nil {
+		return err
+	}
+	if wantsJSON(cmd) {
+		for _, v := range views {
+			if err := a.encode(v.document); err != nil {
 				return err
 			}
 		}
-		if err := a.status(ctx, cmd, c, s); ctx.Err() != nil {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
+		return nil
 	}
+	_, err = fmt.Fprintln(a.out, textOf(views))
+	return err
 }
 
-// status prints what is asked for once.
-func (a *app) status(ctx context.Context, cmd *cobra.Command, c *api.Client, s *statusFlags) error {
-	var parts []string
-	show := func(document any, text string, f api.Freshness) error {
-		if wantsJSON(cmd) {
-			return a.encode(document)
-		}
+// statusView is one answer of a node, as a document, in words, and in one line.
+type statusView struct {
+	document   any
+	text, line string
+	job        *api.Job // where one job is shown
+}
+
+// textOf joins views for reading.
+func textOf(views []statusView) string {
+	parts := make([]string, len(views))
+	for i, v := range views {
+		parts[i] = v.text
+	}
+	return strings.Join(parts, "\n\n")
+}
+
+// look asks for what is to be shown.
+func (a *app) look(ctx context.Context, c *api.Client, s *statusFlags) (views []statusView, err error) {
+	show := func(v statusView, f api.Freshness) {
 		if f.Stale {
-			text += "\nno leader is known: this may be old"
+			v.text += "\nno leader is known: this may be old"
+			v.line += " (no leader is known: this may be old)"
 		}
-		parts = append(parts, text)
-		return nil
+		views = append(views, v)
 	}
 	if s.id != "" {
 		job, err := c.Job(ctx, s.id)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := show(job, jobText(job), job.Freshness); err != nil {
-			return err
-		}
+		show(statusView{job, jobText(job), jobLine(job), job}, job.Freshness)
 	}
 	if s.machines {
 		machines, err := c.Machines(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := show(machines, machineTable(machines), machines.Freshness); err != nil {
-			return err
-		}
+		show(statusView{machines, machineTable(machines, a.painter()), machineLine(machines.Nodes), nil}, machines.Freshness)
 	}
 	if s.ip != "" {
 		at, err := machinesAt(ctx, c, s.ip)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := show(at, machineText(at), at.Freshness); err != nil {
-			return err
-		}
+		show(statusView{at, machineText(at, a.painter()), machineLine(at.machines()), nil}, at.Freshness)
 	}
 	if s.jobs || s.id == "" && s.ip == "" && !s.machines {
 		list, err := c.Jobs(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := show(list, jobTable(list), list.Freshness); err != nil {
-			return err
+		show(statusView{list, jobTable(list, a.painter()), jobsLine(list.Jobs), nil}, list.Freshness)
+	}
+	return views, nil
+}
+
+// painter colours a word that tells how something is; it gives the word back where there are no colours.
+type painter func(word string) string
+
+// painter is the painter for standard output.
+func (a *app) painter() painter {
+	if !a.colored() {
+		return func(word string) string { return word }
+	}
+	return func(word string) string {
+		state, _, _ := strings.Cut(word, ",")
+		for _, c := range []struct {
+			color  text.Color
+			states []string
+		}{
+			{text.FgGreen, []string{string(fsm.Succeeded), string(fsm.Running), api.Alive}},
+			{text.FgYellow, []string{string(fsm.Paused), api.Draining, api.Suspect}},
+			{text.FgRed, []string{string(fsm.Failed), api.Dead}},
+		} {
+			if slices.Contains(c.states, state) {
+				return c.color.EscapeSeq() + word + text.EscapeReset
+			}
 		}
+		return word
 	}
-	if len(parts) == 0 {
-		return nil
-	}
-	_, err := fmt.Fprintln(a.out, strings.Join(parts, "\n\n"))
-	return err
 }
 
-// plainTable is a table without borders.
-func plainTable(header ...any) table.Writer {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Options = table.OptionsNoBordersAndSeparators
-	t.Style().Format.Header = text.FormatUpper
-	t.Style().Box.PaddingLeft = ""
-	t.Style().Box.PaddingRight = "  "
-	t.AppendHeader(header)
-	return t
-}
-
-// rightAligned aligns columns of numbers, counted from 1.
-func rightAligned(columns ...int) (configs []table.ColumnConfig) {
-	for _, n := range columns {
-		configs = append(configs, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
-	}
-	return configs
-}
-
-func jobTable(list *api.JobList) string {
+func jobTable(list *api.JobList, paint painter) string {
 	if len(list.Jobs) == 0 {
 		return "there are no jobs; brigade ctl add JOBFILE adds one"
 	}
-	t := plainTable("job", "state", "pass", "settled", "failed", "moved", "rate", "eta")
-	t.SetColumnConfigs(append(rightAligned(3, 4, 5, 6, 7, 8),
-		table.ColumnConfig{Number: 1, WidthMax: idWidth, WidthMaxEnforcer: text.WrapHard}))
+	g := grid{header: []string{"job", "state", "pass", "settled", "failed", "moved", "rate", "eta"}, right: []int{3, 4, 5, 6, 7, 8}, give: []int{1}}
 	for i := range list.Jobs {
 		j := &list.Jobs[i]
-		t.AppendRow(table.Row{
-			j.ID, j.State, j.Pass, settled(j), humanize.Comma(j.Objects.Failed), bytesOf(j.Bytes.Moved),
-			bytesOf(int64(j.Rate.BytesPerSecond)) + "/s", remaining(j),
-		})
+		g.add(j.ID, paint(string(j.State)), fmt.Sprint(j.Pass), settled(j), humanize.Comma(j.Objects.Failed), bytesOf(j.Bytes.Moved),
+			bytesOf(int64(j.Rate.BytesPerSecond))+"/s", remaining(j))
 	}
-	return trimLines(t.Render())
+	return g.String()
 }
 
 // settled is the share of the objects that is done, of a total that may still grow.
@@ -215,18 +218,13 @@ func shortTime(d time.Duration) string {
 	return fmt.Sprintf("%dd", d/(24*time.Hour))
 }
 
-func machineTable(m *api.Machines) string {
-	t := plainTable("node", "address", "state", "role", "busy", "rate", "version")
-	t.SetColumnConfigs(append(rightAligned(5, 6),
-		table.ColumnConfig{Number: 2, WidthMax: 21, WidthMaxEnforcer: text.WrapHard},
-		table.ColumnConfig{Number: 7, WidthMax: 13, WidthMaxEnforcer: text.WrapHard}))
+func machineTable(m *api.Machines, paint painter) string {
+	g := grid{header: []string{"node", "address", "state", "role", "busy", "rate", "version"}, right: []int{5, 6}, give: []int{2, 3, 7}, words: []int{3}}
 	for _, n := range m.Nodes {
-		t.AppendRow(table.Row{
-			shortID(n.ID), printable(n.Address), machineState(n), n.Role, fmt.Sprintf("%d/%d", n.Busy, n.Slots),
-			bytesOf(int64(n.BytesPerSecond)) + "/s", printable(n.Version),
-		})
+		g.add(shortID(n.ID), printable(n.Address), paint(machineState(n)), n.Role, fmt.Sprintf("%d/%d", n.Busy, n.Slots),
+			bytesOf(int64(n.BytesPerSecond))+"/s", printable(n.Version))
 	}
-	return trimLines(t.Render())
+	return g.String()
 }
 
 // machineState is a machine's state and what keeps it from work.
@@ -244,15 +242,6 @@ func shortID(id string) string {
 		return id[:enough]
 	}
 	return id
-}
-
-// trimLines takes away the blanks that fill a table's last column.
-func trimLines(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimRight(line, " ")
-	}
-	return strings.Join(lines, "\n")
 }
 
 // jobText shows one job in full.

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"github.com/bucketbrigade/brigade/api"
@@ -69,6 +67,7 @@ token is shown to no other; a token made at a node that is on loopback without T
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "", "viewer, operator or admin")
+	completeFlag(cmd, "role", oneOf(string(fsm.Viewer), string(fsm.Operator), string(fsm.Admin)))
 	cmd.Flags().StringVar(&expires, "expires", "", "how long the token is valid: 30d, 12h, … (default: until it is removed)")
 	cmd.Flags().StringVar(&out, "out", "", "new file to write the token to, mode 0600, instead of printing it")
 	return cmd
@@ -154,8 +153,10 @@ func parseLifetime(text string) (time.Duration, error) {
 
 func newTokenList(a *app, f *clientFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:     "list",
-		Short:   "List the tokens",
+		Use:   "list",
+		Short: "List the tokens",
+		Long: `List shows the tokens that were made with brigade ctl token add: name, role, when they were made, and until when they are valid.
+The tokens themselves are kept by nobody but those they were made for.`,
 		Example: "  brigade ctl token list",
 		Args:    argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -171,25 +172,30 @@ func newTokenList(a *app, f *clientFlags) *cobra.Command {
 					_, err := fmt.Fprintln(a.out, "there are no tokens but the nodes' own; brigade ctl token add makes one")
 					return err
 				}
-				t := plainTable("name", "role", "created", "valid")
-				t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, WidthMax: idWidth, WidthMaxEnforcer: text.WrapHard}})
-				for i := range list.Tokens {
-					token := &list.Tokens[i]
-					t.AppendRow(table.Row{token.Name, token.Role, token.CreatedAt.Format(time.DateOnly), validUntil(token)})
-				}
-				_, err = fmt.Fprintln(a.out, trimLines(t.Render()))
+				_, err = fmt.Fprintln(a.out, tokenTable(list.Tokens))
 				return err
 			})
 		},
 	}
 }
 
+func tokenTable(tokens []api.TokenInfo) string {
+	g := grid{header: []string{"name", "role", "created", "valid"}, give: []int{1}}
+	for i := range tokens {
+		t := &tokens[i]
+		g.add(t.Name, string(t.Role), t.CreatedAt.Format(time.DateOnly), validUntil(t))
+	}
+	return g.String()
+}
+
 func newTokenRemove(a *app, f *clientFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:     "rm NAME...",
-		Short:   "Remove tokens; from then on they open nothing",
-		Example: "  brigade ctl token rm alice",
-		Args:    argCount(1, maxIDs),
+		Use:               "rm NAME...",
+		Short:             "Remove tokens; from then on they open nothing",
+		Long:              `Rm removes tokens. A node that is cut off from the leader hears of it once it is back, and takes the token until then.`,
+		ValidArgsFunction: a.completeTokens(f),
+		Example:           "  brigade ctl token rm alice",
+		Args:              argCount(1, maxIDs),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				return each(names, func(name string) error {

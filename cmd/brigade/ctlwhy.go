@@ -34,8 +34,11 @@ lists: \b64: and the bytes in base64.
 Exit codes: 0 answered, also where the source does not have the key; 1 the records that may have it cannot be read now.`,
 		Example: `  brigade ctl why photos 2019/a.jpg
   brigade ctl why photos --key-base64 Y2Fm6S5qcGc=`,
-		Args: argCount(1, 2),
+		Args: argCount(1, 2), ValidArgsFunction: a.completeJobs(f, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkID(args[0]); err != nil {
+				return err
+			}
 			key, err := keyArgument(args[1:], inBase64)
 			if err != nil {
 				return misuse(err)

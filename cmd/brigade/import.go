@@ -11,6 +11,7 @@ import (
 const (
 	maxConcurrency = 4096
 	minMemory      = 8 << 20 // bytes
+	maxMemory      = 1 << 40 // bytes
 )
 
 // importFlags are the flags of import.
@@ -74,6 +75,10 @@ func (f *importFlags) register(cmd *cobra.Command) {
 	fs.BoolVar(&f.restart, "restart", false, "forget the job's state and start over")
 	fs.BoolVar(&f.yes, "yes", false, "never ask")
 	fs.StringVar(&f.memory, "memory", "96MiB", "bytes that all buffers hold together")
+	completeFlag(cmd, "set", completeJobKeys)
+	for _, key := range []string{"type", "compare", "verify"} {
+		completeFlag(cmd, key, oneOf(conf.Words(key)...))
+	}
 	if err := fs.MarkHidden("memory"); err != nil {
 		panic(err) // the flag was just defined
 	}

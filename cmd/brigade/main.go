@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 
@@ -17,8 +18,9 @@ var version string
 func main() {
 	a := &app{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		getenv: os.Getenv, stores: registry(), terminals: systemTerminals(),
+		getenv: os.Getenv, stores: registry(), terminals: systemTerminals(), protect: prepareProcess,
 	}
+	log.SetOutput(io.Discard) // what net/http has to say of odd answers; their errors come back as well
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, stopSignals()...)
 	a.signals = signals
@@ -54,4 +56,5 @@ type app struct {
 	signals   <-chan os.Signal
 	terminals terminals
 	stores    store.Registry
+	protect   func(coreDumps bool) error // keeps the memory of the process to itself; nil: it is not only ours
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -43,6 +44,7 @@ type nodeBench struct {
 	log  lockedBuffer
 	end  chan int // exit code of the node
 	kill chan os.Signal
+	wrap []string // what a process of its own is started by
 }
 
 // startNode starts a node and returns when it leads.
@@ -282,33 +284,39 @@ func TestCtlBadInput(t *testing.T) {
 		args  []string
 		wants []string
 	}{
-		"ID taken":           {1, []string{"ctl", "add", n.jobFile("photos"), "--set", "compare=size"}, []string{`"photos" exists`, "remove"}},
-		"ID taken, --yes":    {1, []string{"ctl", "add", n.jobFile("photos"), "--set", "compare=size", "--yes"}, []string{`"photos" exists`, "remove"}},
-		"ID is a path":       {2, []string{"ctl", "add", n.jobFile("photos"), "--set", "id=../photos"}, []string{"id", "../photos"}},
-		"ID is a folder":     {2, []string{"ctl", "add", n.jobFile("photos"), "--set", "id=.."}, []string{"id", `".."`}},
-		"unknown job":        {1, []string{"ctl", "pause", "nope"}, []string{`there is no job "nope"`}},
-		"not allowed":        {1, []string{"ctl", "continue", "photos"}, []string{"which is succeeded", "allowed for jobs that are paused"}},
-		"pause of done":      {1, []string{"ctl", "pause", "photos"}, []string{"pending, running or paused"}},
-		"no job named":       {2, []string{"ctl", "pause"}, []string{"see brigade ctl pause --help"}},
-		"no such file":       {2, []string{"ctl", "add", filepath.Join(n.dir, "none.yaml")}, []string{"none.yaml"}},
-		"unknown key":        {2, []string{"ctl", "add", relative}, []string{"sorce", "did you mean"}},
-		"variable not set":   {2, []string{"ctl", "add", filepath.Join(n.dir, "unset.yaml")}, []string{"source.access_key", "BRIGADE_NOT_SET"}},
-		"overlap":            {2, []string{"ctl", "add", filepath.Join(n.dir, "overlap.yaml")}, []string{"destination"}},
-		"unknown setting":    {1, []string{"ctl", "set", "max-workers=3"}, []string{"max-worker-num"}},
-		"bad value":          {1, []string{"ctl", "set", "--max-worker-num", "0"}, []string{"1 to 1024"}},
-		"no assignment":      {2, []string{"ctl", "set", "max-worker-num"}, []string{"KEY=VALUE"}},
-		"wrong token":        {1, []string{"ctl", "status", "--token-file", token}, []string{"token"}},
-		"no token":           {1, []string{"ctl", "status", "--token-file", token + ".none"}, []string{"token.none"}},
-		"bad address":        {2, []string{"ctl", "status", "--addr", "nowhere"}, []string{`"nowhere" has no port`}},
-		"nobody there":       {1, []string{"ctl", "status", "--addr", closedPort(t)}, []string{"no node answers at http://127.0.0.1:"}},
-		"no node here":       {1, []string{"ctl", "status", "--data", n.dir}, []string{"no node runs", "brigade node start"}},
-		"unknown verb":       {2, []string{"ctl", "puase", "x"}, []string{`unknown command "puase"`, "pause"}},
-		"only node leaves":   {1, []string{"node", "leave"}, []string{"only node"}},
-		"data dir in use":    {1, []string{"node", "start", "--http", "127.0.0.1:0"}, []string{"in use by another process", fmt.Sprint(os.Getpid())}},
-		"status of both":     {2, []string{"ctl", "status", "--jobID", "x", "--machine"}, []string{"machine"}},
-		"errors of unknown":  {1, []string{"ctl", "errors", "nope"}, []string{`"nope"`}},
-		"look at unknown":    {1, []string{"ctl", "look", "nope"}, []string{`"nope"`}},
-		"path in ID is safe": {1, []string{"ctl", "look", "../settings"}, []string{`"../settings"`}},
+		"unknown job":       {1, []string{"ctl", "pause", "nope"}, []string{`there is no job "nope"`}},
+		"not allowed":       {1, []string{"ctl", "continue", "photos"}, []string{"which is succeeded", "allowed for jobs that are paused"}},
+		"pause of done":     {1, []string{"ctl", "pause", "photos"}, []string{"pending, running or paused"}},
+		"no job named":      {2, []string{"ctl", "pause"}, []string{"see brigade ctl pause --help"}},
+		"no such file":      {2, []string{"ctl", "add", filepath.Join(n.dir, "none.yaml")}, []string{"none.yaml"}},
+		"unknown key":       {2, []string{"ctl", "add", relative}, []string{"sorce", "did you mean"}},
+		"variable not set":  {2, []string{"ctl", "add", filepath.Join(n.dir, "unset.yaml")}, []string{"source.access_key", "BRIGADE_NOT_SET"}},
+		"overlap":           {2, []string{"ctl", "add", filepath.Join(n.dir, "overlap.yaml")}, []string{"destination"}},
+		"unknown setting":   {1, []string{"ctl", "set", "max-workers=3"}, []string{"max-worker-num"}},
+		"bad value":         {1, []string{"ctl", "set", "--max-worker-num", "0"}, []string{"1 to 1024"}},
+		"no assignment":     {2, []string{"ctl", "set", "max-worker-num"}, []string{"KEY=VALUE"}},
+		"wrong token":       {1, []string{"ctl", "status", "--token-file", token}, []string{"token"}},
+		"no token":          {1, []string{"ctl", "status", "--token-file", token + ".none"}, []string{"token.none"}},
+		"bad address":       {2, []string{"ctl", "status", "--addr", "nowhere"}, []string{`"nowhere" has no port`}},
+		"nobody there":      {1, []string{"ctl", "status", "--addr", closedPort(t)}, []string{"no node answers at http://127.0.0.1:"}},
+		"no node here":      {1, []string{"ctl", "status", "--data", n.dir}, []string{"no node runs", "brigade node start"}},
+		"unknown verb":      {2, []string{"ctl", "puase", "x"}, []string{`unknown command "puase"`, "pause"}},
+		"only node leaves":  {1, []string{"node", "leave"}, []string{"only node"}},
+		"data dir in use":   {1, []string{"node", "start", "--http", "127.0.0.1:0"}, []string{"in use by another process", fmt.Sprint(os.Getpid())}},
+		"status of both":    {2, []string{"ctl", "status", "--jobID", "x", "--machine"}, []string{"machine"}},
+		"errors of unknown": {1, []string{"ctl", "errors", "nope"}, []string{`"nope"`}},
+		"look at unknown":   {1, []string{"ctl", "look", "nope"}, []string{`"nope"`}},
+		"path in ID":        {2, []string{"ctl", "look", "../settings"}, []string{`"../settings" is not the ID of a job`, "a-z A-Z 0-9"}},
+		"dots as ID":        {2, []string{"ctl", "pause", "photos", ".."}, []string{`".." is not the ID of a job`}},
+		"slash in an ID":    {2, []string{"ctl", "rm", "a/b"}, []string{`"a/b"`}},
+		"escape in an ID":   {2, []string{"ctl", "redo", "%2e%2e"}, []string{`"%2e%2e"`}},
+		"no ID":             {2, []string{"ctl", "errors", ""}, []string{`"" is not`}},
+		"status of a path":  {2, []string{"ctl", "status", "--jobID", "../x"}, []string{`"../x"`}},
+		"status of nothing": {2, []string{"ctl", "status", "--jobID="}, []string{`"" is not`}},
+		"ID taken":          {1, []string{"ctl", "add", n.jobFile("photos"), "--set", "compare=size"}, []string{`"photos" exists`, "remove"}},
+		"ID taken, --yes":   {1, []string{"ctl", "add", n.jobFile("photos"), "--set", "compare=size", "--yes"}, []string{`"photos" exists`, "remove"}},
+		"ID is a path":      {2, []string{"ctl", "add", n.jobFile("photos"), "--set", "id=../photos"}, []string{"id", "../photos"}},
+		"ID is a folder":    {2, []string{"ctl", "add", n.jobFile("photos"), "--set", "id=.."}, []string{"id", `".."`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, errs := n.as(t).run(test.code, test.args...)
@@ -413,34 +421,6 @@ func TestNodeStartBadInput(t *testing.T) {
 	}
 }
 
-// TestNodeConfiguration gives values by file, variable and flag, each winning over the one before.
-func TestNodeConfiguration(t *testing.T) {
-	b := newBench(t)
-	config := filepath.Join(b.dir, "node.yaml")
-	text := "data: /from/file\njoin: ['127.0.0.1', '[::1]:9']\npeer_port: 1\ngossip-port: 1\nconcurrency: 1\ncluster-key-file: k\n"
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b.env["BRIGADE_PEER_PORT"], b.env["BRIGADE_CONCURRENCY"], b.env["BRIGADE_CONFIG"] = "2", "2", config
-	start, _, err := newRoot(b.app).Find([]string{"node", "start"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := start.ParseFlags([]string{"--concurrency", "3"}); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.app.fillFlags(start, ownFlags(start)); err != nil {
-		t.Fatal(err)
-	}
-	for flag, want := range map[string]string{
-		"data": "/from/file", "join": "127.0.0.1,[::1]:9", "peer-port": "2", "gossip-port": "1", "concurrency": "3", "memory": "96MiB",
-	} {
-		if got := start.Flag(flag).Value.String(); got != want {
-			t.Errorf("%s is %s, want %s", flag, got, want)
-		}
-	}
-}
-
 // TestSettingsAreLive changes the level of the log while the node runs.
 func TestSettingsAreLive(t *testing.T) {
 	n := startNode(t, "--log-level", "warn")
@@ -451,6 +431,18 @@ func TestSettingsAreLive(t *testing.T) {
 	})
 	out, _ := n.run(codeDone, "ctl", "set", "log.level=", "--json")
 	contains(t, "settings", out, `"name":"log.level","value":"info","origin":"default"`)
+	n.run(codeDone, "ctl", "set", "log.level=info", "memory=16MiB")
+	n.eventually("the node has less memory", func() bool {
+		return strings.Contains(n.log.String(), `msg="memory for buffers changed" from=100663296 to=16777216`)
+	})
+	n.run(codeDone, "ctl", "set", "memory=")
+	n.eventually("it has its own again", func() bool { return strings.Contains(n.log.String(), "from=16777216 to=100663296") })
+	for _, bad := range []string{"memory=1MiB", "memory=2TiB", "memory=much", "memory=-1", "memory=1,000MB"} {
+		_, errs := n.run(codeRefused, "ctl", "set", bad)
+		contains(t, bad, errs, "a size from 8MiB to 1TiB")
+	}
+	n.run(codeDone, "ctl", "add", n.jobFile("photos"))
+	n.reaches("photos", fsm.Succeeded)
 }
 
 // TestCredentialsAreSealed looks for credentials everywhere they must not be.
@@ -561,12 +553,21 @@ func ignoreExit(err error) error {
 // process starts a node as a process of its own.
 func (n *nodeBench) process() *exec.Cmd {
 	n.t.Helper()
+	return n.processWith(nil)
+}
+
+// processWith is process with variables and arguments of its own.
+func (n *nodeBench) processWith(env []string, args ...string) *exec.Cmd {
+	n.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	cmd := exec.Command(self, "node", "start", "--http", "127.0.0.1:0", "--data", n.data)
+	line := append(slices.Clone(n.wrap), self, "node", "start", "--http", "127.0.0.1:0", "--data", n.data)
+	line = append(line, args...)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), asBrigade+"=1", "XDG_STATE_HOME="+n.env["XDG_STATE_HOME"])
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = &n.log
 	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)

@@ -27,16 +27,16 @@ const authorityFile = "api.ca.pem"
 // checkTLS decides whether the API speaks TLS, which takes the authority that the cluster key makes.
 func (c *nodeConfig) checkTLS(host, mode string) error {
 	if mode != tlsAuto && mode != tlsAlways {
-		return fmt.Errorf("flag --http-tls: %q is not known; allowed: auto, always", mode)
+		return badFlag("http-tls", "%q is not known; allowed: auto, always", mode)
 	}
 	c.httpTLS = mode == tlsAlways || !isLoopback(host)
 	switch {
 	case !c.httpTLS || c.keyFile != "":
 		return nil
 	case mode == tlsAlways:
-		return fmt.Errorf("flag --http-tls: TLS needs --cluster-key-file (see brigade keygen)")
+		return badFlag("http-tls", "TLS needs --cluster-key-file (see brigade keygen)")
 	}
-	return fmt.Errorf("flag --http: %s is not on loopback, and that needs --cluster-key-file (see brigade keygen)", host)
+	return badFlag("http", "%s is not on loopback, and that needs --cluster-key-file (see brigade keygen)", host)
 }
 
 // nodeAccess is what the API's port shows and asks for.

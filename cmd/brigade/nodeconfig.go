@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,8 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/bucketbrigade/brigade/api"
@@ -35,7 +34,8 @@ type nodeFlags struct {
 	keyFile                           string
 	bootstrapExpect                   int
 	concurrency                       int
-	memory, logLevel, config          string
+	memory, logLevel, stopTimeout     string
+	coreDumps                         bool
 }
 
 // nodeConfig is what a node runs with.
@@ -52,6 +52,8 @@ type nodeConfig struct {
 	concurrency     int
 	memory          int64
 	logLevel        slog.Level
+	stopTimeout     time.Duration
+	coreDumps       bool
 }
 
 func (f *nodeFlags) register(fs *pflag.FlagSet) {
@@ -68,100 +70,93 @@ func (f *nodeFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.concurrency, "concurrency", 64, "store requests in flight at most")
 	fs.StringVar(&f.memory, "memory", "96MiB", "bytes that all buffers hold together")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
-	fs.StringVar(&f.config, "config", "", "YAML file with values of these flags")
+	fs.StringVar(&f.stopTimeout, "stop-timeout", "25s", "how long a stop in order may take, 1s to 1h; then the process ends as it is")
+	fs.BoolVar(&f.coreDumps, "core-dumps", false, "allow core dumps and debuggers; the memory of a node holds keys and credentials")
 }
+
+// flagError is what is wrong with a flag's value, wherever that came from.
+type flagError struct {
+	flag   string
+	origin string // "" for the command line
+	err    error
+}
+
+func badFlag(flag, format string, args ...any) error {
+	return misuse(&flagError{flag: flag, err: fmt.Errorf(format, args...)})
+}
+
+// Error names the place to mend.
+func (e *flagError) Error() string {
+	if e.origin == "" {
+		return fmt.Sprintf("flag --%s: %v", e.flag, e.err)
+	}
+	return fmt.Sprintf("%s: %v", e.origin, e.err)
+}
+
+// Unwrap gives the cause.
+func (e *flagError) Unwrap() error { return e.err }
 
 // variableOf is the environment variable of a flag.
 func variableOf(flag string) string {
 	return "BRIGADE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// fillFlags gives the flags that the command line leaves out their values from the environment, else from the
-// configuration.
-func (a *app) fillFlags(cmd *cobra.Command, own []string) error {
-	file := map[string]string{}
-	config := cmd.Flag("config").Value.String()
-	if config == "" {
-		config = a.getenv(variableOf("config"))
-	}
-	if config != "" {
-		values, err := conf.ReadNode(config, own)
-		if err != nil {
-			return misuse(err)
-		}
-		file = values
-	}
-	for _, name := range own {
-		flag := cmd.Flag(name)
-		if flag.Changed {
-			continue
-		}
-		value, origin := a.getenv(variableOf(name)), "environment: "+variableOf(name)
-		if value == "" {
-			value, origin = file[name], config+": "+name
-		}
-		if value == "" {
-			continue
-		}
-		if err := flag.Value.Set(value); err != nil {
-			return misuse(fmt.Errorf("%s: %q: %w", origin, value, err))
-		}
-		flag.Changed = true
-	}
-	return nil
-}
-
 // nodeConfigOf checks the flags and fills in what follows from others.
 func (a *app) nodeConfigOf(f *nodeFlags) (nodeConfig, error) {
 	c := nodeConfig{
 		bind: f.bind, advertise: f.advertise, http: f.http, peerPort: f.peerPort, gossipPort: f.gossipPort, keyFile: f.keyFile,
-		bootstrapExpect: f.bootstrapExpect, concurrency: f.concurrency,
+		bootstrapExpect: f.bootstrapExpect, concurrency: f.concurrency, coreDumps: f.coreDumps,
 	}
 	var err error
 	if c.data, err = a.dataDir(f.data); err != nil {
 		return nodeConfig{}, err
 	}
 	if err := c.logLevel.UnmarshalText([]byte(f.logLevel)); err != nil {
-		return nodeConfig{}, misuse(fmt.Errorf("flag --log-level: %q is not known; allowed: debug, info, warn, error", f.logLevel))
+		return nodeConfig{}, badFlag("log-level", "%q is not known; allowed: debug, info, warn, error", f.logLevel)
 	}
 	for _, port := range []struct {
 		flag string
 		n    int
 	}{{"peer-port", f.peerPort}, {"gossip-port", f.gossipPort}} {
 		if port.n < 0 || port.n > 65535 {
-			return nodeConfig{}, misuse(fmt.Errorf("flag --%s: %d is not a port", port.flag, port.n))
+			return nodeConfig{}, badFlag(port.flag, "%d is not a port", port.n)
 		}
 	}
 	if c.concurrency < 1 || c.concurrency > maxConcurrency {
-		return nodeConfig{}, misuse(fmt.Errorf("flag --concurrency: %d is out of range; allowed: 1 to %d", c.concurrency, maxConcurrency))
+		return nodeConfig{}, badFlag("concurrency", "%d is out of range; allowed: 1 to %d", c.concurrency, maxConcurrency)
 	}
-	if c.memory, err = conf.ParseSize(f.memory); err != nil || c.memory < minMemory {
-		return nodeConfig{}, misuse(fmt.Errorf("flag --memory: %q is not a size of %d bytes or more", f.memory, minMemory))
+	if c.memory, err = conf.ParseSize(f.memory); err != nil || c.memory < minMemory || c.memory > maxMemory {
+		return nodeConfig{}, badFlag("memory", "%q is not a size from 8MiB to 1TiB", f.memory)
 	}
 	if c.join, err = joinAddresses(f.join, f.gossipPort); err != nil {
-		return nodeConfig{}, misuse(fmt.Errorf("flag --join: %w", err))
+		return nodeConfig{}, badFlag("join", "%w", err)
+	}
+	if c.stopTimeout, err = time.ParseDuration(f.stopTimeout); err != nil || c.stopTimeout < time.Second || c.stopTimeout > time.Hour {
+		return nodeConfig{}, badFlag("stop-timeout", "%q is not a duration from 1s to 1h", f.stopTimeout)
+	}
+	if cluster.LooksLikeKey(c.keyFile) {
+		return nodeConfig{}, badFlag("cluster-key-file", "this is a cluster key itself; give the name of a file that holds it")
 	}
 	if err := c.checkBootstrap(); err != nil {
-		return nodeConfig{}, misuse(err)
+		return nodeConfig{}, err
 	}
-	if err := c.checkAddresses(f.httpTLS); err != nil {
-		return nodeConfig{}, misuse(err)
-	}
-	return c, nil
+	return c, c.checkAddresses(f.httpTLS)
 }
 
 // checkBootstrap keeps clusters of several to those that have a key.
 func (c *nodeConfig) checkBootstrap() error {
 	if c.bootstrapExpect < 1 || c.bootstrapExpect > cluster.MaxServers {
-		return fmt.Errorf("flag --bootstrap-expect: %d is out of range; allowed: 1 to %d", c.bootstrapExpect, cluster.MaxServers)
+		return badFlag("bootstrap-expect", "%d is out of range; allowed: 1 to %d", c.bootstrapExpect, cluster.MaxServers)
 	}
 	if c.keyFile != "" {
 		return nil
 	}
-	for flag, given := range map[string]bool{"join": len(c.join) > 0, "bootstrap-expect": c.bootstrapExpect > 1} {
-		if given {
-			return fmt.Errorf("flag --%s: a cluster of several nodes needs --cluster-key-file (see brigade keygen)", flag)
-		}
+	const needed = "a cluster of several nodes needs --cluster-key-file (see brigade keygen)"
+	switch {
+	case len(c.join) > 0:
+		return badFlag("join", needed)
+	case c.bootstrapExpect > 1:
+		return badFlag("bootstrap-expect", needed)
 	}
 	return nil
 }
@@ -170,7 +165,7 @@ func (c *nodeConfig) checkBootstrap() error {
 func (c *nodeConfig) checkAddresses(tls string) error {
 	host, port, err := splitAddress(c.http, defaultHTTPPort)
 	if err != nil {
-		return fmt.Errorf("flag --http: %w", err)
+		return badFlag("http", "%w", err)
 	}
 	c.http = net.JoinHostPort(host, port)
 	if err := c.checkTLS(host, tls); err != nil {
@@ -183,10 +178,10 @@ func (c *nodeConfig) checkAddresses(tls string) error {
 		}
 	}
 	if net.ParseIP(c.bind) == nil {
-		return fmt.Errorf("flag --bind: %q is not an IP address", c.bind)
+		return badFlag("bind", "%q is not an IP address", c.bind)
 	}
 	if c.keyFile == "" && !isLoopback(c.bind) {
-		return fmt.Errorf("flag --bind: %s is not on loopback, and that needs --cluster-key-file (see brigade keygen)", c.bind)
+		return badFlag("bind", "%s is not on loopback, and that needs --cluster-key-file (see brigade keygen)", c.bind)
 	}
 	return nil
 }
@@ -245,7 +240,7 @@ func (a *app) dataDir(given string) (string, error) {
 		return "", refused(fmt.Errorf("find data directory: %w", err))
 	}
 	if path == filepath.Dir(path) {
-		return "", misuse(errors.New("flag --data: the root of a file system is no place for a data directory"))
+		return "", badFlag("data", "the root of a file system is no place for a data directory")
 	}
 	return path, nil
 }

@@ -53,7 +53,7 @@ func (c *crew) shift(ctx context.Context) error {
 			n.logger.Info("the node drains: work is given back")
 			c.announce(true)
 		}
-		patience, done := context.WithTimeout(over, stopPatience)
+		patience, done := context.WithTimeout(over, n.givingBack())
 		defer done()
 		w.Stop(patience)
 	})

@@ -23,12 +23,19 @@ const (
 	quorumLook    = 100 * time.Millisecond
 	quorumLooks   = 5 // in a row without a quorum, after which a stopping node waits no longer
 	startPatience = time.Minute
+	closeShare    = 13 * time.Second // of --stop-timeout, for all that comes after the work is given back
 )
+
+var errStopTooLong = errors.New("the node did not stop in order in time (--stop-timeout) and ends as it is; nothing is lost by that")
 
 // node is one running node.
 type node struct {
 	app     *app
-	cfg     nodeConfig
+	cfg     nodeConfig // that the node was started with
+	source  nodeSource
+	started *settledConfig
+	live    *liveConfig
+	key     cluster.Key // zero where the node is alone
 	logger  *slog.Logger
 	level   *slog.LevelVar
 	dir     *cluster.Dir
@@ -42,6 +49,9 @@ type node struct {
 	pace    *pace
 	disk    *diskWatch
 	server  *http.Server
+
+	supervisor *supervisor
+
 	address string // of the API
 
 	life    context.Context // ends in close
@@ -54,14 +64,19 @@ type node struct {
 }
 
 // runNode runs a node until it is told to stop, or cannot go on.
-func (a *app) runNode(parent context.Context, cfg nodeConfig) (err error) {
-	stopper := watchSignals(parent, a.signals)
+func (a *app) runNode(parent context.Context, source nodeSource, cfg *settledConfig) (err error) {
+	stopper := watchFor(parent, a.signals, make(chan struct{}, 1))
 	defer stopper.close()
 	level := &slog.LevelVar{}
 	level.Set(cfg.logLevel)
 	n := &node{
-		app: a, cfg: cfg, level: level, logger: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
+		app: a, cfg: cfg.nodeConfig, source: source, started: cfg, live: newLiveConfig(cfg),
+		level: level, logger: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
 		machine: fsm.NewMachine(), stop: make(chan struct{}, 1), failed: make(chan error, 1), left: make(chan struct{}), cancel: func() {},
+	}
+	n.supervisor = newSupervisor(a, n.logger)
+	if err := a.harden(cfg.coreDumps); err != nil {
+		return refused(err)
 	}
 	listener, err := net.Listen("tcp", cfg.http)
 	if err != nil {
@@ -71,17 +86,19 @@ func (a *app) runNode(parent context.Context, cfg nodeConfig) (err error) {
 		return refused(errors.Join(err, listener.Close()))
 	}
 	n.address = listener.Addr().String()
+	logLimits(n.logger)
 	if err = n.start(stopper.soft, listener); err == nil {
-		err = n.wait(stopper)
+		n.wait(stopper)
 	}
-	if stopper.hard.Err() != nil {
-		return stopper.or(err) // at once: the state is safe whenever the process ends
+	return n.finish(stopper, err)
+}
+
+// harden protects the process, where it is one of our own.
+func (a *app) harden(coreDumps bool) error {
+	if a.protect == nil {
+		return nil
 	}
-	if err = errors.Join(err, n.close()); err != nil {
-		return refused(err)
-	}
-	n.logger.Info("node stopped", "node", n.dir.NodeID)
-	return nil
+	return a.protect(coreDumps)
 }
 
 // start starts everything, the API last: from then on the node can be asked.
@@ -146,7 +163,8 @@ func (n *node) work(ctx context.Context) {
 	n.running.Go(func() { n.fail(n.crew.run(ctx)) })
 	n.running.Go(func() { n.pace.run(ctx) })
 	n.running.Go(func() { n.watchDisk(ctx) })
-	n.running.Go(func() { n.followLevel(ctx) })
+	n.running.Go(func() { n.followSettings(ctx) })
+	n.running.Go(func() { n.beReported(ctx) })
 	if n.keys != nil {
 		n.running.Go(func() { n.followKeys(ctx) })
 		n.running.Go(func() { n.resealJobs(ctx) })
@@ -177,21 +195,69 @@ func (n *node) serve(listener net.Listener, access *nodeAccess) {
 	})
 }
 
-// wait returns when the node is to stop, with the reason if there is one that it cannot go on.
-func (n *node) wait(s *stopper) error {
-	select {
-	case <-s.soft.Done():
-		n.logger.Info("stopping: work is given back; another signal stops at once")
-	case <-n.stop:
-		n.logger.Info("stopping: work is given back")
-	case err := <-n.failed:
-		return err
+// wait returns when the node is to stop. Until then it reloads when asked to.
+func (n *node) wait(s *stopper) {
+	for {
+		select {
+		case <-s.reloads:
+			n.reload(s.soft)
+			continue
+		case <-s.soft.Done():
+			n.logger.Info("stopping: work is given back; another signal stops at once")
+		case <-n.stop:
+			n.logger.Info("stopping: work is given back")
+		case err := <-n.failed:
+			n.fail(err) // finish finds it
+		}
+		return
 	}
-	ctx, cancel := context.WithTimeout(s.hard, stopPatience)
+}
+
+// finish stops in order, in the time that is given for it, unless another signal ends that. The state is safe whenever the
+// process ends.
+func (n *node) finish(s *stopper, err error) error {
+	within := n.live.current.Load().stopTimeout
+	n.supervisor.stopping(within)
+	ctx, cancel := context.WithTimeout(s.hard, within)
 	defer cancel()
-	defer n.watchQuorum(ctx, cancel)()
-	n.crew.stop(ctx)
+	closed := make(chan error, 1)
+	go func() { closed <- n.giveBackAndClose(ctx, err) }() // the process does not outlive it by more than its exit
+	select {
+	case err = <-closed:
+	case <-ctx.Done():
+		if s.hard.Err() != nil {
+			return &exitError{codeInterrupted, errors.New("stopped at once; what was not settled is found again")}
+		}
+		return refused(errors.Join(err, errStopTooLong))
+	}
+	if err != nil {
+		return refused(err)
+	}
+	n.logger.Info("node stopped", "node", n.dir.NodeID)
 	return nil
+}
+
+// givingBack is how long tasks may take to settle what is in flight: the part of --stop-timeout that is not for the rest.
+func (n *node) givingBack() time.Duration {
+	within := n.live.current.Load().stopTimeout
+	return max(within/2, within-closeShare)
+}
+
+// giveBackAndClose gives work back, unless the node cannot go on, and stops everything.
+func (n *node) giveBackAndClose(ctx context.Context, err error) error {
+	select {
+	case failed := <-n.failed:
+		err = errors.Join(err, failed)
+	default:
+	}
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, n.givingBack())
+		stopWatching := n.watchQuorum(ctx, cancel)
+		n.crew.stop(ctx)
+		stopWatching()
+		cancel()
+	}
+	return errors.Join(err, n.close())
 }
 
 // watchQuorum calls off a stop in order once so many voters are gone that nobody is left to give work back to: as when all
@@ -282,7 +348,7 @@ func (n *node) Leave(ctx context.Context) error {
 
 // leave takes the node out of the cluster, then stops it.
 func (n *node) leave() {
-	stop, cancel := context.WithTimeout(n.life, stopPatience)
+	stop, cancel := context.WithTimeout(n.life, n.givingBack())
 	n.crew.stop(stop)
 	cancel()
 	if err := n.place.leave(n.life); err != nil {
@@ -291,23 +357,4 @@ func (n *node) leave() {
 	}
 	n.logger.Info("the node has left the cluster")
 	n.Stop()
-}
-
-// followLevel keeps the log at the level that the cluster is set to, else at this node's own.
-func (n *node) followLevel(ctx context.Context) {
-	for {
-		changed := n.machine.Changed()
-		level := n.cfg.logLevel
-		var set string
-		n.machine.Read(func(s *fsm.State) { set = s.Setting(api.LogLevel) })
-		if set != "" && level.UnmarshalText([]byte(set)) != nil {
-			level = n.cfg.logLevel
-		}
-		n.level.Set(level)
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return
-		}
-	}
 }

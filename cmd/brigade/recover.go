@@ -15,6 +15,7 @@ import (
 func newRaft(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "raft", Short: "Repair a cluster's consensus", Example: "  brigade raft recover", Args: knownCommand,
+		Long: `What is here is for clusters that lost more than half of their voters for good. All else a cluster repairs by itself.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 
 		SuggestionsMinimumDistance: 2,

@@ -13,26 +13,48 @@ var errInterrupted = errors.New("interrupted; the same command goes on where it 
 // stopper turns signals into contexts: the first signal ends soft, the second one hard.
 type stopper struct {
 	soft, hard context.Context
+	reloads    chan struct{} // room for one; nil: a signal to reload stops as any other
 	cancel     context.CancelFunc
 	watcher    sync.WaitGroup
 }
 
 // watchSignals starts watching; close ends it.
 func watchSignals(ctx context.Context, signals <-chan os.Signal) *stopper {
+	return watchFor(ctx, signals, nil)
+}
+
+// watchFor is watchSignals where a signal to reload asks for that, if there is a channel for it.
+func watchFor(ctx context.Context, signals <-chan os.Signal, reloads chan struct{}) *stopper {
 	hard, cancelHard := context.WithCancel(ctx)
 	soft, cancelSoft := context.WithCancel(hard)
-	s := &stopper{soft: soft, hard: hard, cancel: cancelHard}
+	s := &stopper{soft: soft, hard: hard, reloads: reloads, cancel: cancelHard}
 	s.watcher.Go(func() {
 		for _, stop := range []context.CancelFunc{cancelSoft, cancelHard} {
-			select {
-			case <-signals:
-				stop()
-			case <-hard.Done():
+			if !s.awaitStop(signals) {
 				return
 			}
+			stop()
 		}
 	})
 	return s
+}
+
+// awaitStop waits for a signal to stop, and passes on those to reload. It returns false when the watching ends.
+func (s *stopper) awaitStop(signals <-chan os.Signal) bool {
+	for {
+		select {
+		case signal := <-signals:
+			if s.reloads == nil || !isReload(signal) {
+				return true
+			}
+			select {
+			case s.reloads <- struct{}{}:
+			default: // one is asked for already
+			}
+		case <-s.hard.Done():
+			return false
+		}
+	}
 }
 
 func (s *stopper) close() {

@@ -33,6 +33,7 @@ func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
+		Long:    `Version prints the version, and the Go release and platform that the binary was built with and for.`,
 		Example: "  brigade version\n  brigade version --json",
 		Args:    argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
