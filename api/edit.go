@@ -106,8 +106,12 @@ func (c *Change) refuse(job *fsm.Job) error {
 	var text []string
 	rest := slices.DeleteFunc(slices.Clone(c.Rest), func(f string) bool { return slices.Contains(c.Places, f) })
 	if len(c.Places) > 0 {
-		text = append(text, fmt.Sprintf("%s cannot be changed: job %q is %s and in pass %d; add another job, or start this one afresh without beginning "+
-			"(ctl redo --paused), then edit it", list(c.Places, "and"), job.ID, job.State, job.Pass))
+		first := ""
+		if job.State == fsm.Running {
+			first = "pause it and "
+		}
+		text = append(text, fmt.Sprintf("%s cannot be changed: job %q is %s and in pass %d; add another job, or %sstart it afresh without beginning "+
+			"(ctl redo --paused), then edit it", list(c.Places, "and"), job.ID, job.State, job.Pass, first))
 	}
 	if len(rest) > 0 && job.State == fsm.Running {
 		text = append(text, fmt.Sprintf("%s cannot be changed while job %q is running; pause it first (ctl pause), then edit and continue it",

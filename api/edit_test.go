@@ -83,7 +83,7 @@ func TestEditRefusals(t *testing.T) {
 	}{
 		"rest while running":     {fsm.Running, `{"rest": "1"}`, 409, CodeJobState, `rest cannot be changed while job "j" is running; pause it first`},
 		"live with it":           {fsm.Running, `{"rest": "1", "live": "1"}`, 409, CodeJobState, `rest cannot be changed while`},
-		"sides while running":    {fsm.Running, `{"places": "1"}`, 409, CodeJobState, `places cannot be changed: job "j" is running and in pass 1; add another job, or start this one afresh`},
+		"sides while running":    {fsm.Running, `{"places": "1"}`, 409, CodeJobState, `places cannot be changed: job "j" is running and in pass 1; add another job, or pause it and start it afresh`},
 		"sides with progress":    {fsm.Paused, `{"places": "1", "rest": "2"}`, 409, CodeJobState, `places cannot be changed: job "j" is paused`},
 		"rest while paused":      {fsm.Paused, `{"rest": "1"}`, 200, "", ""},
 		"rest when succeeded":    {fsm.Succeeded, `{"rest": "1"}`, 200, "", ""},

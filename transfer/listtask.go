@@ -145,7 +145,8 @@ func (f *finder) refresh(ctx context.Context, it *item) error {
 		}
 		it.src = now
 	}
-	if f.dst == nil {
+	// The filter may be another than when the scan made the list, or the object failed.
+	if it.reason = f.t.job.Filter.Reason(it.src); it.reason != "" || f.dst == nil {
 		return nil
 	}
 	dst, err := f.dst.find(ctx, it.src.Key)

@@ -101,6 +101,23 @@ func TestCtlEditKeys(t *testing.T) {
 	}
 }
 
+// TestFilterChangesMidPass: a change of what is copied, in the middle of a pass, holds for what is not settled, and the sums stay
+// whole.
+func TestFilterChangesMidPass(t *testing.T) {
+	n, release := held(t, "photos")
+	n.run(codeDone, "ctl", "pause", "photos")
+	n.run(codeDone, "ctl", "edit", "photos", "--set", "filter.exclude=9")
+	release()
+	n.run(codeDone, "ctl", "continue", "photos")
+	n.reaches("photos", fsm.Succeeded)
+	if o := n.status("photos").Objects; o.Copied != 9 || o.Filtered != 1 || o.Found != 10 || o.Listed != 10 {
+		t.Errorf("%+v", o)
+	}
+	if _, err := os.Stat(filepath.Join(n.dst, "d", "9")); err == nil {
+		t.Error("what is excluded was copied")
+	}
+}
+
 func TestCtlEditBadInput(t *testing.T) {
 	n := startNode(t)
 	n.run(codeDone, "ctl", "add", n.jobFile("photos"))
