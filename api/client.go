@@ -33,7 +33,7 @@ type Client struct {
 	token Token
 	http  *http.Client
 
-	signed atomic.Pointer[[authoritySize]byte] // what signed for the node that answered last
+	signed atomic.Pointer[[authoritySize]byte] // what signed for the node that answered last, at first what the token names
 }
 
 // NewClient returns a client for a node at host:port, or at a URL of scheme http or https. Without a scheme it calls by HTTP
@@ -47,7 +47,9 @@ func NewClient(addr string, token Token) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // a token is for the node alone
 	if authority, ok := token.pin(); ok {
-		transport.TLSClientConfig = trusting(authority, func(by [authoritySize]byte) { c.signed.Store(&by) })
+		c.signed.Store(&authority)
+		known := func() [authoritySize]byte { return *c.signed.Load() }
+		transport.TLSClientConfig = trusting(known, func(by [authoritySize]byte) { c.signed.Store(&by) })
 	}
 	c.http = &http.Client{Transport: transport, Timeout: clientTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // likewise

@@ -329,7 +329,11 @@ func (s *Server) stepKey(step keyStep) func(context.Context, *call) (*reply, err
 			return nil, err
 		}
 		if cmd != nil {
-			if err := s.propose(ctx, in, step.verb, d.Current+" "+d.Other, cmd); err != nil {
+			target := d.Current + " " + d.Other
+			if len(wanted.Without) > 0 {
+				target += " without " + strings.Join(wanted.Without, " ")
+			}
+			if err := s.propose(ctx, in, step.verb, target, cmd); err != nil {
 				return nil, err
 			}
 			s.cfg.Logger.Info("step of a change of the cluster key", "step", step.name, "current", d.Current, "other", d.Other, "without", wanted.Without, "by", in.caller)

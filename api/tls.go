@@ -30,14 +30,14 @@ func ServerTLS(cert func() (*tls.Certificate, error)) *tls.Config {
 	}
 }
 
-// trusting is the TLS configuration of a client that knows an authority by its hash. The authority that signed for the node
-// goes to signed: that one, or one that it vouches for.
-func trusting(authority [authoritySize]byte, signed func([authoritySize]byte)) *tls.Config {
+// trusting is the TLS configuration of a client that knows an authority by its hash. The one that signed for the node goes to
+// signed: that one, or one that it vouches for.
+func trusting(known func() [authoritySize]byte, signed func([authoritySize]byte)) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, ServerName: ServerName,
 		InsecureSkipVerify: true, // for the address says nothing; what follows takes its place
 		VerifyConnection: func(state tls.ConnectionState) error {
-			by, err := checkAuthority(state.PeerCertificates, authority)
+			by, err := checkAuthority(state.PeerCertificates, known())
 			if err == nil {
 				signed(by)
 			}

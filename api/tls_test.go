@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,6 +148,55 @@ func TestTokenOutlivesAChangeOfKeys(t *testing.T) {
 	}
 	defer c.Close()
 	if _, err := c.Self(t.Context()); !errors.Is(err, ErrOtherCluster) || !strings.Contains(err.Error(), "take a new token file") {
+		t.Errorf("the old authority after the change: %v", err)
+	}
+}
+
+// TestClientOutlivesAChangeOfKeys has one client, such as status --watch, call a node before, amid and after a change.
+func TestClientOutlivesAChangeOfKeys(t *testing.T) {
+	dir := t.TempDir()
+	before, err := cluster.NewKeyFile(filepath.Join(dir, "before"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := cluster.NewKeyFile(filepath.Join(dir, "after"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown atomic.Pointer[cluster.APIIdentity]
+	show := func(keys ...cluster.Key) {
+		t.Helper()
+		id, err := cluster.NewAPIIdentity([]string{ServerName}, time.Now(), keys...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown.Store(id)
+	}
+	show(before)
+	b := newBench(t)
+	s := httptest.NewUnstartedServer(b.server.Handler())
+	s.TLS = ServerTLS(func() (*tls.Certificate, error) { return &shown.Load().Certificate, nil })
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	c, err := NewClient(s.URL, b.token.For(shown.Load().Authority))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, keys := range [][]cluster.Key{{before}, {before, after}, {after, before}, {after}} {
+		show(keys...)
+		c.Close() // so that the next call shakes hands again
+		if _, err := c.Self(t.Context()); err != nil {
+			t.Errorf("%d keys: %v", len(keys), err)
+		}
+	}
+	if renewed, ok := c.Renewed(); !ok || renewed != b.token.For(shown.Load().Authority) {
+		t.Errorf("renewed %v", ok)
+	}
+	show(before)
+	c.Close()
+	if _, err := c.Self(t.Context()); !errors.Is(err, ErrOtherCluster) {
 		t.Errorf("the old authority after the change: %v", err)
 	}
 }

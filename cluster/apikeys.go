@@ -29,7 +29,7 @@ const (
 // APIIdentity is what a node shows on its API port. Clients know the cluster's authority by its hash, and check no more
 // than that it signed for the name they expect: which node answers at which address is nothing they could know.
 type APIIdentity struct {
-	Certificate tls.Certificate // of the node, then authorities: see NewAPIIdentity
+	Certificate tls.Certificate // of the node, then authorities: see NewAPIIdentity; the one that signed it is the last
 	Authority   [32]byte        // SHA-256 of the authority's public key (SubjectPublicKeyInfo)
 	PEM         []byte          // the authorities' certificates, for clients other than ours
 	Renew       time.Time       // when to make another
@@ -83,6 +83,8 @@ func newAPIIdentity(names []string, now time.Time, keys []Key) (*APIIdentity, er
 		}
 		id.Certificate.Certificate = append(id.Certificate.Certificate, vouched, v.cert.Raw)
 	}
+	// Last, for libraries that take the first issuer of a name: whoever knows it needs no other to get there.
+	id.Certificate.Certificate = append(id.Certificate.Certificate, ca.cert.Raw)
 	return id, nil
 }
 

@@ -228,7 +228,8 @@ func TestKeyRotation(t *testing.T) {
 	j.waitWrites(t, 100, startLimit)
 	answers, writes := w.take()
 	t.Logf("longest time without an answer of a node, without a write: restart of a node %v, %v; change of the key %v, %v", restart, restartWrites, answers, writes)
-	if answers > restart || writes > max(restart, restartWrites) {
+	const least = 2 * time.Second // so long a restart may take that was lucky here
+	if answers > max(restart, least) || writes > max(restart, restartWrites, least) {
 		t.Errorf("the change of the key interrupts for longer than the restart of a node")
 	}
 	if d, ok := j.status(t, n1); !ok || d.State != "running" {
