@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bucketbrigade/brigade/fsm"
 )
@@ -62,7 +64,9 @@ func FuzzRequest(f *testing.F) {
 		b.bring(fsm.Paused)
 		routes := b.server.routes()
 		method, path, _ := strings.Cut(routes[max(n, -n, 0)%len(routes)].pattern, " ")
-		r := httptest.NewRequest(method, "/", bytes.NewReader(body))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // for answers that have no end
+		defer cancel()
+		r := httptest.NewRequestWithContext(ctx, method, "/", bytes.NewReader(body))
 		path = strings.NewReplacer("{id}", name, "{name}", name).Replace(path)
 		r.URL = &url.URL{Path: path, RawQuery: query}
 		r.RemoteAddr = "127.0.0.1:1"
@@ -74,6 +78,9 @@ func FuzzRequest(f *testing.F) {
 			return // to the same path, written shorter
 		}
 		media := rec.Header().Get("Content-Type")
+		if media == "text/event-stream" {
+			return
+		}
 		if rec.Code == http.StatusInternalServerError || !json.Valid(rec.Body.Bytes()) || (media == problemMedia) != (rec.Code >= 400) {
 			t.Errorf("%s %s?%s with %q: %d %s: %s", method, path, query, body, rec.Code, media, rec.Body)
 		}
