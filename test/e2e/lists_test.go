@@ -208,6 +208,28 @@ func TestKeysFrom(t *testing.T) {
 	}
 }
 
+// TestFailedKeysAreAList: what failed in one job is what the next one copies.
+func TestFailedKeysAreAList(t *testing.T) {
+	b := newBucket(t)
+	source := filepath.Join(t.TempDir(), "source")
+	for _, name := range []string{"a", "b\tb", "#c", `\d`, "e"} {
+		writeFile(t, filepath.Join(source, name), 500, 1)
+	}
+	p := b.behind(t)
+	p.Add(faults.Rule{Ops: []s3op.Operation{s3op.PutObject}, Match: func(key string) bool { return key != "a" }, Fault: faults.Fault{Status: 400, Code: "KeyTooLongError"}})
+	c := command{env: b.env("DST")}
+	c.run(t, "import", source, b.location(""), "--id", "first", "--yes").want(t, 3)
+	p.Clear()
+	failed := filepath.Join(c.state, "jobs", "first", "failed.list")
+	d := c.run(t, "import", source, b.location(""), "--id", "second", "--set", "filter.keys_from="+failed, "--json", "--yes").want(t, 0).document(t)
+	if d.Objects["listed"] != 4 || d.Objects["copied"] != 4 {
+		t.Errorf("%v", d.Objects)
+	}
+	if keys := b.keys(t); !slices.Equal(keys, []string{"#c", `\d`, "a", "b\tb", "e"}) {
+		t.Errorf("the bucket holds %q", keys)
+	}
+}
+
 // TestExampleOfAURLList runs the example of the documentation.
 func TestExampleOfAURLList(t *testing.T) {
 	n, to := servers.StartNginx(t), filepath.Join(t.TempDir(), "to")
