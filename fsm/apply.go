@@ -41,6 +41,8 @@ func (s *State) apply(c Command) error {
 		return s.removeToken(c)
 	case Recorded:
 		return s.recorded(c)
+	case Once:
+		return s.once(c)
 	case FoldSegments:
 		return s.foldSegments(c)
 	case AssignTasks:

@@ -37,6 +37,7 @@ func (ShareParts) Type() Type   { return TypeShareParts }
 func (PutToken) Type() Type     { return TypePutToken }
 func (RemoveToken) Type() Type  { return TypeRemoveToken }
 func (Recorded) Type() Type     { return TypeRecorded }
+func (Once) Type() Type         { return TypeOnce }
 
 // Encode returns a command as it stands in the log: a byte of format, a byte of type and JSON. It refuses with
 // ErrTooLarge what exceeds MaxEntry, and an AdvanceTask beyond MaxAdvance (MaxScanAdvance with cuts).
@@ -46,6 +47,9 @@ func Encode(c Command) ([]byte, error) {
 	}
 	if r, ok := c.(Recorded); ok {
 		return encodeRecorded(r)
+	}
+	if o, ok := c.(Once); ok {
+		return encodeOnce(o)
 	}
 	body, err := json.Marshal(c)
 	if err != nil {
@@ -115,6 +119,9 @@ func Decode(entry []byte) (Command, error) {
 	}
 	if Type(entry[1]) == TypeRecorded {
 		return decodeRecorded(entry[2:])
+	}
+	if Type(entry[1]) == TypeOnce {
+		return decodeOnce(entry[2:])
 	}
 	return decodeOne(Type(entry[1]), entry[2:])
 }

@@ -45,6 +45,7 @@ func everyCommand() []Command {
 		PutToken{ID: "i", Name: "n", Role: Viewer, Hash: digest(1), Lifetime: 2, At: 3},
 		RemoveToken{ID: "i"},
 		Recorded{Event: testEvent(), Command: SetNode{Node: "n", Draining: true}},
+		testOnce(1, 2),
 	}
 }
 
@@ -69,8 +70,8 @@ func TestEncodeDecode(t *testing.T) {
 			seen[c.Type()] = true
 		})
 	}
-	for n := TypeBatch; n <= TypeRecorded; n++ {
-		if !seen[n] && (n <= TypeSetClusterID || n >= TypeFixPlaces) {
+	for n := TypeBatch; n <= TypeOnce; n++ {
+		if !seen[n] && (n <= TypeSetClusterID || n >= TypeFixPlaces && n <= TypeRecorded || n == TypeOnce) {
 			t.Errorf("no command of type %d is tested", n)
 		}
 	}

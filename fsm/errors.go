@@ -19,6 +19,9 @@ var (
 	ErrNoToken       = errors.New("no such token")
 	ErrTokenExists   = errors.New("a token with this name exists")
 	ErrTooManyTokens = errors.New("too many tokens")
+
+	ErrDone    = errors.New("done before under this key")
+	ErrKeyUsed = errors.New("the key was used for another request")
 )
 
 // What encoding and decoding refuse.
