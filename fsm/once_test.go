@@ -111,7 +111,7 @@ func TestOnceHoldsRecorded(t *testing.T) {
 		t.Errorf("a record of one: %v", err)
 	}
 	large := testOnce(1, 2)
-	large.Recorded.Command = SubmitJob{Spec: make([]byte, MaxEntry/4*3-300)}
+	large.Recorded.Command = SubmitJob{Spec: make([]byte, MaxEntry/4*3-220)}
 	if _, err := Encode(large); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("too large: %v", err)
 	}
