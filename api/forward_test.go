@@ -43,6 +43,7 @@ func pair(t *testing.T) (follower, leader *bench, w *wire) {
 	w = &wire{to: peer.Listener.Addr().String()}
 	follower = newBench(t, func(c *Config) { c.Forwarder = w })
 	follower.leads(leaderID)
+	follower.server.currency.is.Store(true) // nothing brings the leader's state here
 	return follower, leader, w
 }
 

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,10 +19,20 @@ type Problem struct {
 	Detail  string         `json:"detail,omitempty"`
 	Allowed []fsm.JobState `json:"allowed_states,omitempty"` // the job states that allow what was asked
 	Needed  fsm.Role       `json:"needed_role,omitempty"`    // that allows what was asked
+	Field   string         `json:"field,omitempty"`          // of the body that is wrong
+	Request string         `json:"request_id,omitempty"`     // that log and history know the request by
+	// Where client and node are of different versions, and that may be why.
+	NodeVersion   string `json:"node_version,omitempty"`
+	ClientVersion string `json:"client_version,omitempty"`
+
+	methods []string // that the path takes
 }
 
-// Error gives the detail.
+// Error gives the detail, and where only the log of the node can say more, what to look for there.
 func (p *Problem) Error() string {
+	if p.Code() == CodeInternal && p.Request != "" {
+		return p.Title + " (request " + p.Request + ")"
+	}
 	if p.Detail != "" {
 		return p.Detail
 	}
@@ -57,6 +66,13 @@ const (
 	CodeTooMany      = "too-many-requests"
 	CodeNoToken      = "no-such-token"
 	CodeTokenExists  = "token-exists"
+	CodeMalformed    = "malformed-body"
+	CodeUnknownField = "unknown-field"
+	CodeWrongType    = "wrong-type"
+	CodeMediaType    = "unsupported-media-type"
+	CodeBadKey       = "bad-idempotency-key"
+	CodeKeyReused    = "idempotency-key-reused"
+	CodeNotReady     = "not-ready"
 )
 
 // ErrNoLeader means that no leader is known, or that none answered in time.
@@ -99,6 +115,7 @@ func problemOf(err error) *Problem {
 		{fsm.ErrTooManyTokens, http.StatusConflict, CodeConflict, "there are as many tokens as there may be; remove one first"},
 		{fsm.ErrTooLarge, http.StatusRequestEntityTooLarge, CodeTooLarge, "the job's description is too large"},
 		{fsm.ErrInvalid, http.StatusBadRequest, CodeBadRequest, "refused by the state machine"},
+		{fsm.ErrKeyUsed, http.StatusUnprocessableEntity, CodeKeyReused, "idempotency key used before"},
 		{ErrNoLeader, http.StatusServiceUnavailable, CodeNoLeader, "no leader"},
 		{scheduler.ErrNotLeader, http.StatusServiceUnavailable, CodeNoLeader, "no leader"},
 		{context.DeadlineExceeded, http.StatusServiceUnavailable, CodeNoLeader, "no leader answered in time; what was asked may still happen"},
@@ -108,14 +125,4 @@ func problemOf(err error) *Problem {
 		}
 	}
 	return problem(http.StatusInternalServerError, CodeInternal, "internal error; the node's log says more")
-}
-
-// write sends the problem.
-func (p *Problem) write(w http.ResponseWriter) error {
-	w.Header().Set("Content-Type", problemMedia)
-	w.WriteHeader(p.Status)
-	if err := json.NewEncoder(w).Encode(p); err != nil {
-		return fmt.Errorf("write problem: %w", err)
-	}
-	return nil
 }

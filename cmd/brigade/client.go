@@ -73,5 +73,6 @@ func (a *app) client(f *clientFlags) (*api.Client, error) {
 	if err != nil {
 		return nil, misuse(err)
 	}
+	c.Version = versionOf()
 	return c, nil
 }
