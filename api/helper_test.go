@@ -60,7 +60,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 		f(&cfg)
 	}
 	b.server = New(cfg)
-	b.http = httptest.NewServer(b.server.Handler())
+	b.http = httptest.NewServer(conform(t, b.server.Handler()))
 	t.Cleanup(b.http.Close)
 	if b.client, err = NewClient(b.http.URL, token); err != nil {
 		t.Fatal(err)

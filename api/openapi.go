@@ -48,6 +48,13 @@ func openAPI(routes []route, version string) ([]byte, error) {
 		reflect.TypeFor[LeaderChange](), reflect.TypeFor[Reset]()} {
 		d.schema(t)
 	}
+	if d.err != nil {
+		return nil, d.err
+	}
+	for _, code := range codes() { // examples, for later versions have more
+		example := &d.schemas["Problem"].Properties["type"].Examples
+		*example = append(*example, problemPrefix+code)
+	}
 	paths := map[string]map[string]any{}
 	for _, rt := range routes {
 		if rt.role == peers {

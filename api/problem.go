@@ -75,6 +75,15 @@ const (
 	CodeNotReady     = "not-ready"
 )
 
+// codes are all of them.
+func codes() []string {
+	return []string{
+		CodeBadRequest, CodeInvalidJob, CodeUnauthorized, CodeNotFound, CodeNoMethod, CodeNoJob, CodeJobExists, CodeJobState, CodeConflict,
+		CodeTooLarge, CodeNoLeader, CodeInternal, CodeTokenExpired, CodeForbidden, CodeTooMany, CodeNoToken, CodeTokenExists, CodeMalformed,
+		CodeUnknownField, CodeWrongType, CodeMediaType, CodeBadKey, CodeKeyReused, CodeNotReady,
+	}
+}
+
 // ErrNoLeader means that no leader is known, or that none answered in time.
 var ErrNoLeader = errors.New("no leader")
 
