@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,17 +17,22 @@ type wire struct {
 	to     string
 	broken error
 	twice  bool // the first answer is lost on the way, and reads like one of a node that lost its leadership
-	seen   []*http.Request
+
+	mu   sync.Mutex
+	seen []*http.Request
 }
 
 func (w *wire) Forward(r *http.Request) (*http.Response, error) {
+	w.mu.Lock()
 	w.seen = append(w.seen, r)
+	first := len(w.seen) == 1
+	w.mu.Unlock()
 	if w.broken != nil {
 		return nil, w.broken
 	}
 	r.URL.Scheme, r.URL.Host = "http", w.to
 	resp, err := http.DefaultTransport.RoundTrip(r)
-	if w.twice && err == nil && len(w.seen) == 1 {
+	if w.twice && err == nil && first {
 		resp.StatusCode = http.StatusServiceUnavailable
 	}
 	return resp, err

@@ -41,6 +41,7 @@ type bench struct {
 	left    int
 	failed  []KeyError
 	broken  error // of reading failed keys
+	unready error // of a leader that has not applied its log
 }
 
 const benchNode = "node-1"
@@ -100,7 +101,11 @@ func (a testAEAD) Open(sealed, aad []byte) ([]byte, error) {
 }
 
 // Ready is true at once.
-func (b *bench) Ready(context.Context) error { return nil }
+func (b *bench) Ready(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unready
+}
 
 // Propose commits at once.
 func (b *bench) Propose(ctx context.Context, cmd fsm.Command) (fsm.Result, error) {
@@ -220,8 +225,26 @@ func (m members) Leader() string {
 	return m.b.leader
 }
 
+func (m members) States() map[string]string {
+	return map[string]string{benchNode: Alive, "node-2": Dead}
+}
+
 func (m members) Machines(context.Context) []Machine {
 	return []Machine{{ID: benchNode, State: Alive, Role: "leader", Slots: 8}, {ID: "node-2", State: Dead, Role: "voter"}}
+}
+
+// eventually waits for a condition that no channel tells of.
+func (b *bench) eventually(what string, is func() bool) {
+	b.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for over := time.After(20 * time.Second); !is(); {
+		select {
+		case <-tick.C:
+		case <-over:
+			b.t.Fatalf("waited in vain until %s", what)
+		}
+	}
 }
 
 // request sends one request and returns the answer with its body.
