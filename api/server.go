@@ -152,7 +152,11 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 // nothingThere answers what no route takes: a wrong path, or a wrong method.
 func (s *Server) nothingThere(r *http.Request) (*reply, error) {
 	var methods []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+	all := []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+	if r.URL.Path != path.Clean(r.URL.Path) {
+		all = nil
+	}
+	for _, method := range all {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, pattern := s.mux.Handler(other); pattern != "/" && pattern != "" {
