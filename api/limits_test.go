@@ -205,6 +205,7 @@ func TestPaths(t *testing.T) {
 		allow        string
 	}{
 		{"GET", "//v1/jobs", 404, ""}, {"GET", "/v1/../v1/jobs", 404, ""}, {"GET", "/v1/jobs/", 404, ""}, {"GET", "/", 404, ""},
+		{"GET", "/v1/jobs/..%2fsettings", 404, ""},
 		{"DELETE", "/v1/settings", 405, "GET, PUT"}, {"OPTIONS", "/v1/jobs", 405, "GET, POST"}, {"BREW", "/v1/jobs", 405, "GET, POST"},
 		{"POST", "/openapi.json", 405, "GET"}, {"POST", "/healthz", 405, "GET"},
 	} {

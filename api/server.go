@@ -142,18 +142,24 @@ func (s *Server) Close() { s.waiting.close() }
 
 // dispatch gives a request to its route. The mux would redirect from paths such as /v1//jobs, where there is nothing.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
-	if p := r.URL.Path; p != path.Clean(p) {
+	if !isClean(r) {
 		s.answer(s.nothingThere).ServeHTTP(w, r)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
 }
 
+// isClean tells whether a path has no empty part, and no dots that lead elsewhere; escaped ones are part of a name.
+func isClean(r *http.Request) bool {
+	p := r.URL.EscapedPath()
+	return p == path.Clean(p)
+}
+
 // nothingThere answers what no route takes: a wrong path, or a wrong method.
 func (s *Server) nothingThere(r *http.Request) (*reply, error) {
 	var methods []string
 	all := []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
-	if r.URL.Path != path.Clean(r.URL.Path) {
+	if !isClean(r) {
 		all = nil
 	}
 	for _, method := range all {
