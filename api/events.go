@@ -27,7 +27,7 @@ const (
 	eventMedia     = "text/event-stream"
 	heartbeat      = 15 * time.Second // by default
 	presenceLook   = time.Second
-	streamPatience = 10 * time.Second // for a client that does not read
+	streamPatience = 10 * time.Second // by default, for a client that does not read
 	resumeHeader   = "Last-Event-ID"
 )
 
@@ -71,7 +71,8 @@ func (s *Server) follow(_ context.Context, in *call) (*reply, error) {
 type stream struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
-	cursor uint64 // changes of jobs up to here are told
+	slow   time.Duration // how long a client may take
+	cursor uint64        // changes of jobs up to here are told
 	leader string
 	nodes  map[string]NodeChange
 	buf    bytes.Buffer
@@ -86,12 +87,12 @@ func (s *Server) stream(w http.ResponseWriter, in *call, last int64) {
 		return
 	}
 	defer leave()
-	unhurried(w, streamPatience)
+	unhurried(w, s.cfg.Patience)
 	h := w.Header()
 	h.Set("Content-Type", eventMedia)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // or a proxy keeps events back
-	st := &stream{w: w, rc: http.NewResponseController(w)}
+	st := &stream{w: w, rc: http.NewResponseController(w), slow: s.cfg.Patience}
 	beat, look := time.NewTicker(s.cfg.Heartbeat), time.NewTicker(presenceLook)
 	defer beat.Stop()
 	defer look.Stop()
@@ -193,7 +194,7 @@ func (st *stream) flush() error {
 	if st.err != nil || st.buf.Len() == 0 {
 		return st.err
 	}
-	_ = st.rc.SetWriteDeadline(time.Now().Add(streamPatience)) // where there is none the client is trusted
+	_ = st.rc.SetWriteDeadline(time.Now().Add(st.slow)) // where there is none the client is trusted
 	_, err := st.w.Write(st.buf.Bytes())
 	st.buf.Reset()
 	return errors.Join(err, st.rc.Flush())

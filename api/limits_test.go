@@ -287,3 +287,44 @@ func TestVersions(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// narrow takes connections with buffers that are soon full.
+type narrow struct{ net.Listener }
+
+func (n narrow) Accept() (net.Conn, error) {
+	c, err := n.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return c, c.(*net.TCPConn).SetWriteBuffer(4 << 10)
+}
+
+// TestSlowListenersAreDropped follows events and does not read them.
+func TestSlowListenersAreDropped(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *Config) { c.Patience = 100 * time.Millisecond })
+	l := listenLocal(t)
+	b.serve(func(*http.Server) {}, narrow{l})
+	c := dial(t, l)
+	if err := c.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(c, "GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", b.token.bearer()); err != nil {
+		t.Fatal(err)
+	}
+	following := func() int {
+		b.server.waiting.mu.Lock()
+		defer b.server.waiting.mu.Unlock()
+		return b.server.waiting.all
+	}
+	b.eventually("the stream has begun", func() bool { return following() == 1 })
+	jobs := 0
+	b.eventually("the stream is given up", func() bool {
+		for range 100 {
+			b.must(fsm.SubmitJob{ID: fmt.Sprintf("a-job-with-a-long-name-to-fill-the-buffers-%d", jobs), Nonce: testNonce, Kind: "copy", Spec: []byte(`{}`)})
+			jobs++
+		}
+		return following() == 0
+	})
+	t.Logf("given up after %d jobs", jobs)
+}

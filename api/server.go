@@ -81,6 +81,7 @@ type Config struct {
 	Sealer    Sealer           // nil: what is secret in an answer is not told again
 	Version   string           // of this node
 	Heartbeat time.Duration    // of streams of events, where nothing happens; 0: 15 s
+	Patience  time.Duration    // with a client of such a stream that does not read; 0: 10 s
 }
 
 // Headers of requests and answers.
@@ -127,6 +128,9 @@ func New(cfg Config) *Server {
 	}
 	if s.cfg.Heartbeat <= 0 {
 		s.cfg.Heartbeat = heartbeat
+	}
+	if s.cfg.Patience <= 0 {
+		s.cfg.Patience = streamPatience
 	}
 	routes := s.routes()
 	s.openAPI = sync.OnceValues(func() ([]byte, error) { return openAPI(routes, cfg.Version) })
