@@ -17,7 +17,7 @@ import (
 // ask sends a request to a node with the token of its data directory. The status is 0 where nobody answers.
 func (n *node) ask(t *testing.T, method, path, body string, header map[string]string) (status int, replayed bool, answer string) {
 	t.Helper()
-	resp, err := n.open(t, context.Background(), method, path, body, header)
+	resp, err := n.open(context.Background(), t, method, path, body, header)
 	if err != nil {
 		return 0, false, err.Error()
 	}
@@ -30,7 +30,7 @@ func (n *node) ask(t *testing.T, method, path, body string, header map[string]st
 }
 
 // open sends a request and leaves the answer to be read.
-func (n *node) open(t *testing.T, ctx context.Context, method, path, body string, header map[string]string) (*http.Response, error) {
+func (n *node) open(ctx context.Context, t *testing.T, method, path, body string, header map[string]string) (*http.Response, error) {
 	t.Helper()
 	token, err := os.ReadFile(filepath.Join(n.data, "token"))
 	if err != nil {
@@ -58,7 +58,7 @@ func (n *node) follow(t *testing.T, last string) <-chan streamed {
 	if last != "" {
 		header["Last-Event-ID"] = last
 	}
-	resp, err := n.open(t, ctx, http.MethodGet, "/v1/events", "", header)
+	resp, err := n.open(ctx, t, http.MethodGet, "/v1/events", "", header)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("follow %s: %v, %v", n.name, resp, err)
 	}
