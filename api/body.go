@@ -54,7 +54,8 @@ func decode(body []byte, into any) error {
 	unknown, isUnknown := strings.CutPrefix(err.Error(), "json: unknown field ")
 	switch {
 	case errors.As(err, &wrong):
-		p := problemf(http.StatusBadRequest, CodeWrongType, "wrong type", "the body: %s is a %s, where %s is wanted", named(wrong.Field), wrong.Value, wrong.Type)
+		p := problemf(http.StatusBadRequest, CodeWrongType, "wrong type", "the body: %s is of the type %s, where %s is wanted",
+			named(wrong.Field), wrong.Value, wrong.Type)
 		p.Field = wrong.Field
 		return p
 	case isUnknown:

@@ -140,7 +140,6 @@ func (s *Server) showSpec(_ context.Context, in *call) (*reply, error) {
 // verb is what an operator can ask of a job, and when.
 type verb struct {
 	name    string
-	summary string
 	allowed []fsm.JobState
 	aborts  bool // the state forgets the uploads of the job's tasks
 	command func(job *fsm.Job, reason string) fsm.Command
@@ -148,23 +147,23 @@ type verb struct {
 
 func verbs() []verb {
 	return []verb{
-		{"pause", "Stop a job; it can be continued", []fsm.JobState{fsm.Pending, fsm.Running, fsm.Paused}, false, func(j *fsm.Job, reason string) fsm.Command {
+		{"pause", []fsm.JobState{fsm.Pending, fsm.Running, fsm.Paused}, false, func(j *fsm.Job, reason string) fsm.Command {
 			return fsm.PauseJob{Job: j.ID, Nonce: j.Nonce, Reason: reason, Class: "operator"}
 		}},
-		{"continue", "Let a paused job go on", []fsm.JobState{fsm.Paused}, false, func(j *fsm.Job, _ string) fsm.Command {
+		{"continue", []fsm.JobState{fsm.Paused}, false, func(j *fsm.Job, _ string) fsm.Command {
 			return fsm.ContinueJob{Job: j.ID, Nonce: j.Nonce}
 		}},
-		{"redo", "Start a job afresh that is not running", []fsm.JobState{fsm.Paused, fsm.Waiting, fsm.Succeeded, fsm.Failed, fsm.Canceled}, true, func(j *fsm.Job, _ string) fsm.Command {
+		{"redo", []fsm.JobState{fsm.Paused, fsm.Waiting, fsm.Succeeded, fsm.Failed, fsm.Canceled}, true, func(j *fsm.Job, _ string) fsm.Command {
 			return fsm.RedoJob{Job: j.ID, Nonce: j.Nonce}
 		}},
-		{"retry", "Copy what failed once more", []fsm.JobState{fsm.Failed}, false, func(j *fsm.Job, _ string) fsm.Command {
+		{"retry", []fsm.JobState{fsm.Failed}, false, func(j *fsm.Job, _ string) fsm.Command {
 			return fsm.RetryJob{Job: j.ID, Nonce: j.Nonce}
 		}},
 	}
 }
 
 func removal() verb {
-	return verb{"rm", "", []fsm.JobState{fsm.Pending, fsm.Paused, fsm.Waiting, fsm.Succeeded, fsm.Failed, fsm.Canceled}, true,
+	return verb{"rm", []fsm.JobState{fsm.Pending, fsm.Paused, fsm.Waiting, fsm.Succeeded, fsm.Failed, fsm.Canceled}, true,
 		func(j *fsm.Job, _ string) fsm.Command { return fsm.RemoveJob{Job: j.ID, Nonce: j.Nonce} }}
 }
 

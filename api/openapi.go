@@ -203,7 +203,9 @@ func (d *describer) responses(rt route) map[string]any {
 
 // problems are the statuses of the problems that a route may answer with.
 func (rt *route) problems() []int {
-	all := append([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusInternalServerError}, rt.about.problems...)
+	all := append([]int{
+		http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusInternalServerError,
+	}, rt.about.problems...)
 	if rt.role != anyone {
 		all = append(all, http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable)
 	}

@@ -56,9 +56,13 @@ func (s *Server) routes() []route {
 		{"POST /v1/history", leader, peers, s.addEvent, about("addEvent", "Record what was done to another node").takes(noted{}).gives(Created{})},
 		{"GET " + indexPath, leader, peers, s.showIndex, about("showIndex", "How far the leader's state is").gives(Freshness{})},
 	}
+	summary := map[string]string{
+		"pause": "Stop a job; it can be continued", "continue": "Let a paused job go on", "redo": "Start a job afresh that is not running",
+		"retry": "Copy what failed once more",
+	}
 	for _, v := range verbs() {
 		routes = append(routes, route{"POST /v1/jobs/{id}/" + v.name, leader, fsm.Operator, s.verb(v),
-			about(v.name+"Job", v.summary).mayTake(Reason{}).gives(Job{}).fails(absent, conflict)})
+			about(v.name+"Job", summary[v.name]).mayTake(Reason{}).gives(Job{}).fails(absent, conflict)})
 	}
 	return routes
 }
