@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -81,23 +82,7 @@ func TestAPIPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := startNode(t)
-	addr, err := api.ReadAddr(n.data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := os.ReadFile(api.LocalTokenFile(n.data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/openapi.json", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := n.get("/openapi.json")
 	defer resp.Body.Close()
 	var doc struct {
 		Paths      map[string]map[string]struct{ Security []map[string][]string }
@@ -145,4 +130,39 @@ func agree(t *testing.T, what string, served, told []string) {
 	if len(served) == 0 || !slices.Equal(served, told) {
 		t.Errorf("%s that are served:\n%s\nthat the page tells of:\n%s", what, strings.Join(served, "\n"), strings.Join(told, "\n"))
 	}
+}
+
+// TestStopEndsStreams stops a node while somebody follows its events: the stream ends in order, and does not hold the node.
+func TestStopEndsStreams(t *testing.T) {
+	n := startNode(t)
+	resp := n.get("/v1/events")
+	defer resp.Body.Close()
+	n.run(codeDone, "node", "stop")
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(text), "event: reset") {
+		t.Errorf("the stream is cut off: %v: %s", err, text)
+	}
+}
+
+// get reads from the API with the token in the data directory.
+func (n *nodeBench) get(path string) *http.Response {
+	n.t.Helper()
+	addr, err := api.ReadAddr(n.data)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	token, err := os.ReadFile(api.LocalTokenFile(n.data))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, "http://"+addr+path, nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return resp
 }
