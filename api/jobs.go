@@ -169,7 +169,7 @@ func removal() verb {
 
 // Reason is the optional body of POST /v1/jobs/ID/pause.
 type Reason struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason,omitempty"`
 }
 
 func (s *Server) verb(v verb) func(context.Context, *call) (*reply, error) {

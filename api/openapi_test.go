@@ -57,8 +57,14 @@ func conform(t *testing.T, h http.Handler) http.Handler {
 			h.ServeHTTP(w, r) // which does not end
 			return
 		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		rec := httptest.NewRecorder()
 		h.ServeHTTP(rec, r)
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		if err := conforms(router, r, rec); err != nil {
 			t.Errorf("%s %s answers %d %s: %v", r.Method, r.URL, rec.Code, rec.Body, err)
 		}
@@ -89,10 +95,29 @@ func conforms(router routers.Router, r *http.Request, rec *httptest.ResponseReco
 		}
 	}
 	options := &openapi3filter.Options{IncludeResponseStatus: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}
+	request := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route, Options: options}
+	if rec.Code < 300 {
+		if err := requested(request); err != nil {
+			return fmt.Errorf("the request, which is taken: %w", err)
+		}
+	}
 	return openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route, Options: options},
+		RequestValidationInput: request,
 		Status:                 rec.Code, Header: rec.Header(), Body: io.NopCloser(bytes.NewReader(rec.Body.Bytes())), Options: options,
 	})
+}
+
+// requested wants a request that was taken to be as the document says, and its parameters to be named there.
+func requested(in *openapi3filter.RequestValidationInput) error {
+	for name := range in.Request.URL.Query() {
+		if in.Route.Operation.Parameters.GetByInAndName("query", name) == nil {
+			return fmt.Errorf("the parameter %s is not named", name)
+		}
+	}
+	if in.Request.Header.Get("Content-Type") == "" {
+		in.Request.Header.Set("Content-Type", jsonMedia)
+	}
+	return openapi3filter.ValidateRequest(in.Request.Context(), in)
 }
 
 // checkProblem wants a problem to be one.
@@ -206,6 +231,9 @@ func TestAnswersThatDoNotConform(t *testing.T) {
 		"problem":           {"/v1/node", problemMedia, `{"type":"urn:brigade:problem:internal","title":"t","status":500,"request_id":"r"}`, 500, true},
 		"other status":      {"/v1/node", problemMedia, `{"type":"urn:brigade:problem:internal","title":"t","status":503,"request_id":"r"}`, 500, false},
 		"unknown type":      {"/v1/node", problemMedia, `{"type":"urn:brigade:problem:x","title":"t","status":500,"request_id":"r"}`, 500, false},
+		"parameter unnamed": {"/v1/node?x=1", jsonMedia, `{"id":"n","index":3}`, 200, false},
+		"parameter named":   {"/v1/jobs?limit=7&after=x", jsonMedia, `{"jobs":[]}`, 200, true},
+		"parameter wrong":   {"/v1/jobs?limit=many", jsonMedia, `{"jobs":[]}`, 200, false},
 		"unknown path":      {"/nothing", problemMedia, `{"type":"urn:brigade:problem:not-found","title":"t","status":404,"request_id":"r"}`, 404, true},
 		"unknown path, not": {"/nothing", "text/plain", `404 page not found`, 404, false},
 	} {
