@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -117,6 +118,9 @@ func (s *Server) authenticate(r *http.Request, c *Caller) error {
 		c.Name, c.Role = localID, fsm.Admin
 		return nil
 	}
+	if err := s.current(r.Context(), readPatience); err != nil {
+		return err
+	}
 	var known *fsm.Token
 	s.cfg.State.Read(func(state *fsm.State) { known = state.Token(given.id) })
 	want := make([]byte, sha256.Size)
@@ -141,7 +145,12 @@ func unauthorized(code, detail string) *Problem {
 // refuse answers a request without a valid token. An address that sends many of them is told to wait, and loses its
 // connection each time. A valid token is never made to wait: whoever shares its address could lock it out.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, c Caller, err error) {
-	within, tell := s.failures.note(c.From, s.now())
+	var p *Problem
+	if errors.As(err, &p) && p.Status != http.StatusUnauthorized {
+		s.fail(w, r, err) // whether the token is valid is not known
+		return
+	}
+	within, tell := s.failures.note(networkOf(c.From).String(), s.now())
 	if tell {
 		s.cfg.Logger.Warn("requests without a valid token", "from", c.From, "path", clean(r.URL.Path, maxTarget), "request", c.Request, "reason", err)
 	}
@@ -158,14 +167,20 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, c Caller, err er
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := s.receive(w, r)
-		if r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
+		if r.URL.Path != healthPath && r.URL.Path != readyPath {
 			if err := s.authenticate(r, &c); err != nil {
 				s.refuse(w, r, c, err)
 				return
 			}
+			w.Header().Set(VersionHeader, s.cfg.Version)
+		}
+		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		if err := s.pace(w, c); err != nil {
+			s.fail(w, r, err)
+			return
 		}
 		s.cfg.Logger.Debug("request", "method", r.Method, "path", clean(r.URL.Path, maxTarget), "by", c)
-		s.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+		s.dispatch(w, r)
 	})
 }
 
@@ -181,7 +196,7 @@ func (s *Server) PeerHandler() http.Handler {
 		}
 		w.Header().Set(RequestHeader, c.Request)
 		ctx := context.WithValue(context.WithValue(r.Context(), callerKey{}, c), peerKey{}, true)
-		s.mux.ServeHTTP(w, r.WithContext(ctx))
+		s.dispatch(w, r.WithContext(ctx))
 	})
 }
 

@@ -40,7 +40,7 @@ func (b *bench) hold(name string, role fsm.Role, lifetime int64) Token {
 func wantedRoles() map[string]fsm.Role {
 	const v, o, a = fsm.Viewer, fsm.Operator, fsm.Admin
 	return map[string]fsm.Role{
-		"GET /healthz": anyone, "GET /readyz": anyone,
+		"GET /healthz": anyone, "GET /readyz": anyone, "GET /openapi.json": v, "GET /v1/events": v,
 		"GET /v1/jobs": v, "GET /v1/jobs/{id}": v, "GET /v1/jobs/{id}/errors": v, "GET /v1/jobs/{id}/spec": v, "GET /v1/machines": v,
 		"GET /v1/machines/{id}/tasks": v, "GET /v1/state": v,
 		"GET /v1/jobs/{id}/records": v, "GET /v1/jobs/{id}/report": v, "GET /v1/jobs/{id}/why": v,
@@ -52,8 +52,8 @@ func wantedRoles() map[string]fsm.Role {
 		"GET /v1/history":    o,
 		"PUT /v1/settings":   a,
 		"POST /v1/node/stop": a, "POST /v1/node/leave": a, "GET /v1/tokens": a, "POST /v1/tokens": a, "DELETE /v1/tokens/{name}": a,
-		"POST /v1/history": peers,
-		"GET /v1/key":      a, "POST /v1/key/switch": a, "POST /v1/key/back": a, "POST /v1/key/finish": a,
+		"POST /v1/history": peers, "GET /v1/index": peers,
+		"GET /v1/key": a, "POST /v1/key/switch": a, "POST /v1/key/back": a, "POST /v1/key/finish": a,
 	}
 }
 
@@ -268,28 +268,29 @@ func TestFailuresAreLimited(t *testing.T) {
 }
 
 func TestFailuresAreBounded(t *testing.T) {
-	f := newFailures()
+	f := newAllowances(failuresAtOnce, failuresEvery)
+	note := func(from string, now time.Time) (within, tell bool) { return f.note(networkOf(from).String(), now) }
 	now := time.Unix(1e6, 0)
-	for i := range 10 * failuresKept {
-		f.note(fmt.Sprintf("10.%d.%d.1", i/250, i%250), now)
+	for i := range 10 * allowancesKept {
+		note(fmt.Sprintf("10.%d.%d.1", i/250, i%250), now)
 	}
-	if len(f.of) != failuresKept {
+	if len(f.of) != allowancesKept {
 		t.Errorf("%d addresses are kept", len(f.of))
 	}
-	if within, _ := f.note("192.0.2.1", now); within {
+	if within, _ := note("192.0.2.1", now); within {
 		t.Error("an address that nothing is kept of has an allowance of its own")
 	}
 	now = now.Add(time.Hour)
-	if within, tell := f.note("192.0.2.1", now); !within || !tell || len(f.of) != 1 {
+	if within, tell := note("192.0.2.1", now); !within || !tell || len(f.of) != 1 {
 		t.Errorf("an hour later %v, %v, and %d addresses are kept", within, tell, len(f.of))
 	}
 	for range failuresAtOnce {
-		f.note("2001:db8::1", now)
+		note("2001:db8::1", now)
 	}
-	if within, _ := f.note("2001:db8::ffff", now); within {
+	if within, _ := note("2001:db8::ffff", now); within {
 		t.Error("one machine has as many allowances as IPv6 addresses")
 	}
-	if within, _ := f.note("2001:db8:0:1::1", now); !within {
+	if within, _ := note("2001:db8:0:1::1", now); !within {
 		t.Error("two networks share an allowance")
 	}
 	if networkOf("::ffff:10.0.0.1") != networkOf("10.0.0.1") {

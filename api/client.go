@@ -8,17 +8,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	urlpath "path"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
 const (
 	clientTimeout = 30 * time.Second
 	maxAnswer     = 64 << 20 // bytes
+	maxAttempts   = 4
+	retryRest     = 100 * time.Millisecond
 )
 
 // ErrUnreachable means that nothing answers at a node's address.
@@ -29,6 +35,8 @@ var ErrNotHTTP = errors.New("what is there does not speak HTTP, or went away")
 
 // Client calls one node. Error answers come back as *Problem.
 type Client struct {
+	Version string // of the caller, which nodes name where it differs from theirs
+
 	base  string
 	token Token
 	http  *http.Client
@@ -74,7 +82,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Submit creates a job. With the same nonce (16 bytes) it can be sent again.
 func (c *Client) Submit(ctx context.Context, description, nonce []byte) (string, error) {
 	var d Created
-	header := http.Header{NonceHeader: {hex.EncodeToString(nonce)}, "Content-Type": {"application/json"}}
+	header := http.Header{KeyHeader: {hex.EncodeToString(nonce)}}
 	err := c.call(ctx, http.MethodPost, "/v1/jobs", header, description, &d)
 	return d.ID, err
 }
@@ -228,44 +236,104 @@ func (c *Client) callError(ctx context.Context, err error) error {
 	return &CallError{c.base, err}
 }
 
-// exchange is call that gives the header of the answer as well.
+// exchange is call that gives the header of the answer as well. What changes something gets a key, so that it can be sent again
+// where the answer was lost on the way.
 func (c *Client) exchange(ctx context.Context, method, path string, header http.Header, body []byte, into any) (http.Header, error) {
 	if place, _, _ := strings.Cut(path, "?"); place != urlpath.Clean(place) {
 		return nil, problemf(http.StatusNotFound, CodeNotFound, "not found", "there is nothing at %s: no name is empty or dots only", place)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	h := http.Header{}
+	if len(body) > 0 {
+		h.Set("Content-Type", jsonMedia)
+	}
+	if method != http.MethodGet {
+		h.Set(KeyHeader, newKey())
+	}
+	maps.Copy(h, header)
+	for attempt := 1; ; attempt++ {
+		answer, rest, err := c.attempt(ctx, method, path, h, body, into)
+		if err == nil || rest <= 0 || attempt == maxAttempts {
+			return answer, err
+		}
+		select {
+		case <-time.After(rest):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// attempt makes a request once. Where it failed and another may do better it says after which time.
+func (c *Client) attempt(ctx context.Context, method, path string, header http.Header, body []byte, into any) (answer http.Header, rest time.Duration, err error) {
+	r, err := c.request(ctx, method, path, header, body)
 	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
+		return nil, 0, err
 	}
-	for name, values := range header {
-		r.Header[name] = values
-	}
-	r.Header.Set("Authorization", "Bearer "+c.token.bearer())
 	resp, err := c.http.Do(r)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, 0, context.Cause(ctx)
 		}
-		return nil, c.unanswered(err)
+		return nil, lost(err), c.unanswered(err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, fmt.Errorf("read answer of %s: %w", c.base, err)
+		return nil, retryRest, fmt.Errorf("read answer of %s: %w", c.base, err)
 	}
 	if speaksTLS(resp, data) {
-		return nil, c.wantsTLS()
+		return nil, 0, c.wantsTLS()
 	}
 	if resp.StatusCode >= 300 {
-		return nil, problemFrom(c.base, resp, data)
+		err := problemFrom(c.base, resp, data)
+		return nil, restFor(err, resp), err
 	}
 	if into == nil {
-		return resp.Header, nil
+		return resp.Header, 0, nil
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return nil, fmt.Errorf("read answer of %s: %w", c.base, err)
+		return nil, 0, fmt.Errorf("read answer of %s: %w", c.base, err)
 	}
-	return resp.Header, nil
+	return resp.Header, 0, nil
+}
+
+func (c *Client) request(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	maps.Copy(r.Header, header)
+	r.Header.Set("Authorization", "Bearer "+c.token.bearer())
+	if c.Version != "" {
+		r.Header.Set("User-Agent", "brigade/"+c.Version)
+		r.Header.Set(VersionHeader, c.Version)
+	}
+	return r, nil
+}
+
+// lost tells when to try again after a failure on the way: at once where the node was reached, not at all where nobody was.
+func lost(err error) time.Duration {
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op) && op.Op == "dial":
+		return 0
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return retryRest
+	}
+	return 0
+}
+
+// restFor tells when a node that cannot answer yet is to be asked again. One that found no leader has waited for one.
+func restFor(err error, resp *http.Response) time.Duration {
+	var p *Problem
+	if !errors.As(err, &p) || p.Code() != CodeNotReady && p.Code() != CodeTooMany || p.Status == http.StatusUnauthorized {
+		return 0
+	}
+	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	if err != nil || seconds < 1 || seconds > 5 {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // inner leaves method and URL out of an error of net/http: the caller names the node.

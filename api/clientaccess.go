@@ -21,8 +21,17 @@ func (c *Client) AddToken(ctx context.Context, wanted NewToken) (*MadeToken, err
 
 // Tokens lists the tokens.
 func (c *Client) Tokens(ctx context.Context) (*TokenList, error) {
-	var d TokenList
-	return &d, c.call(ctx, http.MethodGet, "/v1/tokens", nil, nil, &d)
+	all := &TokenList{Tokens: []TokenInfo{}}
+	for after := ""; ; {
+		var page TokenList
+		if err := c.call(ctx, http.MethodGet, "/v1/tokens?after="+url.QueryEscape(after), nil, nil, &page); err != nil {
+			return nil, err
+		}
+		all.Tokens, all.Freshness = append(all.Tokens, page.Tokens...), page.Freshness
+		if after = page.Next; after == "" {
+			return all, nil
+		}
+	}
 }
 
 // RemoveToken forgets a token: from then on it opens nothing.

@@ -12,10 +12,13 @@ func (s *Server) health(context.Context, *call) (*reply, error) {
 	return &reply{document: &Health{Status: "ok"}}, nil
 }
 
-// ready says whether the node can do what it is asked: not without a leader.
-func (s *Server) ready(context.Context, *call) (*reply, error) {
+// ready says whether the node can do what it is asked: not without a leader, and not before it has caught up with it.
+func (s *Server) ready(ctx context.Context, _ *call) (*reply, error) {
 	if s.cfg.Members.Leader() == "" {
 		return nil, ErrNoLeader
+	}
+	if err := s.current(ctx, readyPatience); err != nil {
+		return nil, err
 	}
 	return &reply{document: &Health{Status: "ok"}}, nil
 }
@@ -58,7 +61,7 @@ func (s *Server) listMachines(ctx context.Context, _ *call) (*reply, error) {
 func (s *Server) drain(on bool) func(context.Context, *call) (*reply, error) {
 	return func(ctx context.Context, in *call) (*reply, error) {
 		id := in.PathValue("id")
-		known := false
+		known := in.done != nil
 		for _, n := range s.cfg.Members.Machines(ctx) {
 			known = known || n.ID == id
 		}
@@ -78,6 +81,9 @@ func (s *Server) showNode(context.Context, *call) (*reply, error) {
 }
 
 func (s *Server) stopNode(ctx context.Context, in *call) (*reply, error) {
+	if in.done != nil {
+		return &reply{status: http.StatusAccepted, document: &Self{ID: s.cfg.Node}}, nil
+	}
 	s.cfg.Logger.Info("stop asked for", "by", in.caller)
 	s.tell(ctx, in, "stop")
 	s.cfg.Control.Stop()
@@ -85,6 +91,9 @@ func (s *Server) stopNode(ctx context.Context, in *call) (*reply, error) {
 }
 
 func (s *Server) leaveNode(ctx context.Context, in *call) (*reply, error) {
+	if in.done != nil {
+		return &reply{status: http.StatusAccepted, document: &Self{ID: s.cfg.Node}}, nil
+	}
 	s.cfg.Logger.Info("leave asked for", "by", in.caller)
 	if c, ok := s.cfg.Control.(leaveChecker); ok {
 		if err := c.MayLeave(); err != nil {

@@ -48,6 +48,9 @@ func (s *Server) editJob(ctx context.Context, in *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	if in.done != nil {
+		return edited(job, nil), nil
+	}
 	change, err := s.cfg.Jobs.Edit(ctx, job, in.body)
 	if err != nil {
 		return nil, err

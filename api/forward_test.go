@@ -18,17 +18,22 @@ type wire struct {
 	broken error
 	twice  bool // the first answer is lost on the way, and reads like one of a node that lost its leadership
 	shared bool // the follower's state is the leader's; else the leader's index says nothing to the follower
-	seen   []*http.Request
+
+	mu   sync.Mutex
+	seen []*http.Request
 }
 
 func (w *wire) Forward(r *http.Request) (*http.Response, error) {
+	w.mu.Lock()
 	w.seen = append(w.seen, r)
+	first := len(w.seen) == 1
+	w.mu.Unlock()
 	if w.broken != nil {
 		return nil, w.broken
 	}
 	r.URL.Scheme, r.URL.Host = "http", w.to
 	resp, err := http.DefaultTransport.RoundTrip(r)
-	if w.twice && err == nil && len(w.seen) == 1 {
+	if w.twice && err == nil && first {
 		resp.StatusCode = http.StatusServiceUnavailable
 	}
 	if err == nil && !w.shared {
@@ -48,6 +53,7 @@ func pair(t *testing.T, change ...func(*Config)) (follower, leader *bench, w *wi
 	w = &wire{to: peer.Listener.Addr().String()}
 	follower = newBench(t, append(change, func(c *Config) { c.Forwarder = w })...)
 	follower.leads(leaderID)
+	follower.server.currency.is.Store(true) // nothing brings the leader's state here
 	return follower, leader, w
 }
 

@@ -71,7 +71,7 @@ func FuzzRequest(f *testing.F) {
 		r.URL = &url.URL{Path: path, RawQuery: query}
 		r.RemoteAddr = "127.0.0.1:1"
 		r.Header.Set("Authorization", "Bearer "+b.token.bearer())
-		r.Header.Set(NonceHeader, key)
+		r.Header.Set(KeyHeader, key)
 		rec := httptest.NewRecorder()
 		b.server.Handler().ServeHTTP(rec, r)
 		if rec.Code >= 300 && rec.Code < 400 {

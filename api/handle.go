@@ -31,6 +31,7 @@ type route struct {
 	where   where
 	role    fsm.Role // the least that it takes
 	do      func(ctx context.Context, in *call) (*reply, error)
+	about   operation
 }
 
 // call is a request with its body read.
@@ -38,6 +39,8 @@ type call struct {
 	*http.Request
 	body   []byte
 	caller Caller
+	once   *once     // nil without an Idempotency-Key
+	done   *fsm.Done // not nil where it was done before, under its key
 }
 
 // reply is what a handler answers; a document with a Freshness gets it filled in.
@@ -46,6 +49,7 @@ type reply struct {
 	location string
 	etag     string
 	document any
+	stream   func(w http.ResponseWriter) // in place of a document
 }
 
 // stamped is a document that says of which state it is.
@@ -64,46 +68,66 @@ func bearer(r *http.Request) string {
 // handle serves a route on the node that it belongs to.
 func (s *Server) handle(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := rt.permit(r.Context()); err != nil {
+		in, err := rt.read(w, r)
+		if err == nil && rt.about.waits {
+			err = s.await(w, in)
+		}
+		if err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, rt.bodyLimit()))
-		if err != nil {
-			s.fail(w, r, bodyProblem(err))
-			return
-		}
-		in := &call{Request: r, body: body, caller: callerOf(r.Context())}
 		switch {
 		case rt.where == leader:
 			s.write(w, in, rt)
 		case rt.where == preferred && s.passesOn(r) && s.readElsewhere(w, in):
 		default:
-			ctx, cancel := context.WithTimeout(r.Context(), localPatience)
-			defer cancel()
-			if rt.where == preferred {
-				s.catchUp(ctx)
-			}
-			out, err := rt.do(ctx, in)
-			s.finish(w, r, out, err)
+			s.serve(w, in, rt)
 		}
 	})
+}
+
+// read takes in a request that its caller may send.
+func (rt *route) read(w http.ResponseWriter, r *http.Request) (*call, error) {
+	if err := rt.permit(r.Context()); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, rt.bodyLimit()))
+	if err != nil {
+		return nil, bodyProblem(err)
+	}
+	in := &call{Request: r, body: body, caller: callerOf(r.Context())}
+	if err := rt.checkMedia(in); err != nil {
+		return nil, err
+	}
+	in.once, err = onceOf(in)
+	return in, err
+}
+
+// serve answers here what does not need the leader.
+func (s *Server) serve(w http.ResponseWriter, in *call, rt route) {
+	ctx, cancel := context.WithTimeout(in.Context(), localPatience)
+	defer cancel()
+	if rt.where == preferred {
+		s.catchUp(ctx)
+	}
+	out, err := s.do(ctx, in, rt)
+	s.finish(w, in, out, err)
+}
+
+// do has a route answer, unless the request's key was used for another.
+func (s *Server) do(ctx context.Context, in *call, rt route) (*reply, error) {
+	if err := s.recall(in); err != nil {
+		return nil, err
+	}
+	return rt.do(ctx, in)
 }
 
 // answer serves what needs neither body nor leader.
 func (s *Server) answer(do func(r *http.Request) (*reply, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out, err := do(r)
-		s.finish(w, r, out, err)
+		s.finish(w, &call{Request: r}, out, err)
 	})
-}
-
-func bodyProblem(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return problemf(http.StatusRequestEntityTooLarge, CodeTooLarge, "body too large", "the body has more than %d bytes", tooLarge.Limit)
-	}
-	return problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the body did not arrive in full")
 }
 
 // passesOn tells whether another node leads and may be asked.
@@ -124,7 +148,7 @@ func (s *Server) write(w http.ResponseWriter, in *call, rt route) {
 			s.relay(w, in.Request, resp)
 			return
 		case !noLeader(err) || ctx.Err() != nil:
-			s.finish(w, in.Request, out, err)
+			s.finish(w, in, out, err)
 			return
 		}
 		select {
@@ -182,7 +206,7 @@ func noLeader(err error) bool {
 func (s *Server) tryWrite(ctx context.Context, in *call, rt route) (*reply, *http.Response, error) {
 	if s.leads() {
 		s.catchUp(ctx)
-		out, err := rt.do(ctx, in)
+		out, err := s.do(ctx, in, rt)
 		return out, nil, err
 	}
 	if !s.passesOn(in.Request) {
@@ -239,7 +263,7 @@ func (s *Server) readElsewhere(w http.ResponseWriter, in *call) bool {
 // relay sends on what another node answered.
 func (s *Server) relay(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 	defer resp.Body.Close()
-	for _, name := range []string{"Content-Type", "Location", "Etag", IndexHeader, StaleHeader} {
+	for _, name := range []string{"Content-Type", "Location", "Etag", "Allow", "Retry-After", IndexHeader, StaleHeader, ReplayHeader} {
 		if v := resp.Header.Get(name); v != "" {
 			w.Header().Set(name, v)
 		}
@@ -251,9 +275,13 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request, resp *http.Respon
 }
 
 // finish sends a reply or a problem.
-func (s *Server) finish(w http.ResponseWriter, r *http.Request, out *reply, err error) {
+func (s *Server) finish(w http.ResponseWriter, in *call, out *reply, err error) {
 	if err != nil {
-		s.fail(w, r, err)
+		s.fail(w, in.Request, err)
+		return
+	}
+	if out.stream != nil {
+		out.stream(w)
 		return
 	}
 	f := s.freshness()
@@ -261,10 +289,13 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, out *reply, err 
 		d.stamp(f)
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
+	h.Set("Content-Type", jsonMedia)
 	h.Set(IndexHeader, strconv.FormatUint(f.Index, 10))
 	if f.Stale {
 		h.Set(StaleHeader, "true")
+	}
+	if in.done != nil {
+		h.Set(ReplayHeader, "true")
 	}
 	if out.location != "" {
 		h.Set("Location", out.location)
@@ -278,34 +309,29 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, out *reply, err 
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(out.document); err != nil {
-		s.cfg.Logger.Debug("answer not sent", "path", r.URL.Path, "error", err)
+		s.cfg.Logger.Debug("answer not sent", "path", in.URL.Path, "error", err)
 	}
 }
 
 // fail sends a problem. What is this node's own fault goes to the log.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p := problemOf(err)
-	if p.Code() == CodeInternal {
+	p := *problemOf(err)
+	h := w.Header()
+	if p.Request == "" {
+		p.Request = h.Get(RequestHeader)
+	}
+	s.nameVersions(&p, r)
+	switch p.Code() {
+	case CodeInternal:
 		s.cfg.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "by", callerOf(r.Context()), "error", err)
+	case CodeNoLeader, CodeNotReady:
+		h.Set("Retry-After", "1")
+	case CodeNoMethod:
+		h.Set("Allow", strings.Join(p.methods, ", ")) // HEAD, wherever GET is, goes without saying
 	}
-	if p.Code() == CodeNoLeader {
-		w.Header().Set("Retry-After", "1")
-	}
-	if err := p.write(w); err != nil {
+	h.Set("Content-Type", problemMedia)
+	w.WriteHeader(p.Status)
+	if err := json.NewEncoder(w).Encode(&p); err != nil {
 		s.cfg.Logger.Debug("answer not sent", "path", r.URL.Path, "error", err)
 	}
-}
-
-// decode reads a JSON body strictly.
-func decode(body []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(into)
-	if err == nil {
-		if _, more := dec.Token(); more == io.EOF {
-			return nil
-		}
-		err = errors.New("more than one document")
-	}
-	return problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the body: %s", err)
 }

@@ -2,6 +2,9 @@ package api
 
 import (
 	"context"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,6 +15,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/scheduler"
@@ -40,6 +46,7 @@ type bench struct {
 	standing  Preview // at the destination of every job
 	also      []Machine
 	committed func(index uint64, entry []byte) // nil: nobody follows
+	unready   error                            // of a leader that has not applied its log
 }
 
 const benchNode = "node-1"
@@ -53,13 +60,13 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	b := &bench{t: t, machine: fsm.NewMachine(), token: token, leader: benchNode}
 	cfg := Config{
 		Node: benchNode, Token: token, State: b.machine, Leader: b, Jobs: b, Members: members{b}, Control: b,
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: slog.New(slog.DiscardHandler), Now: b.now, Sealer: testSealer(t), Version: "2.0.0",
 	}
 	for _, f := range change {
 		f(&cfg)
 	}
 	b.server = New(cfg)
-	b.http = httptest.NewServer(b.server.Handler())
+	b.http = httptest.NewServer(conform(t, b.server.Handler()))
 	t.Cleanup(b.http.Close)
 	if b.client, err = NewClient(b.http.URL, token); err != nil {
 		t.Fatal(err)
@@ -68,8 +75,42 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	return b
 }
 
+// now is the time of the last commit.
+func (b *bench) now() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return time.Unix(0, b.at)
+}
+
+// testSealer has a key of its own for each test.
+type testAEAD struct{ cipher.AEAD }
+
+func testSealer(t *testing.T) Sealer {
+	t.Helper()
+	key := sha256.Sum256([]byte(t.Name()))
+	aead, err := chacha20poly1305.NewX(key[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return testAEAD{aead}
+}
+
+func (a testAEAD) Seal(plain, aad []byte) []byte {
+	nonce := make([]byte, a.NonceSize())
+	rand.Read(nonce)
+	return append(nonce, a.AEAD.Seal(nil, nonce, plain, aad)...)
+}
+
+func (a testAEAD) Open(sealed, aad []byte) ([]byte, error) {
+	return a.AEAD.Open(nil, sealed[:a.NonceSize()], sealed[a.NonceSize():], aad)
+}
+
 // Ready is true at once.
-func (b *bench) Ready(context.Context) error { return nil }
+func (b *bench) Ready(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unready
+}
 
 // Propose commits at once.
 func (b *bench) Propose(ctx context.Context, cmd fsm.Command) (fsm.Result, error) {
@@ -111,6 +152,9 @@ func stampAt(cmd fsm.Command, at int64) fsm.Command {
 		if c.Command != nil {
 			c.Command = stampAt(c.Command, at)
 		}
+		return c
+	case fsm.Once:
+		c.Recorded = stampAt(c.Recorded, at).(fsm.Recorded)
 		return c
 	}
 	return cmd
@@ -261,9 +305,27 @@ func (m members) Leader() string {
 	return m.b.leader
 }
 
+func (m members) States() map[string]string {
+	return map[string]string{benchNode: Alive, "node-2": Dead}
+}
+
 func (m members) Machines(context.Context) []Machine {
 	own := []Machine{{ID: benchNode, State: Alive, Role: "leader", Slots: 8}, {ID: "node-2", State: Dead, Role: "voter"}}
 	return append(own, m.b.also...)
+}
+
+// eventually waits for a condition that no channel tells of.
+func (b *bench) eventually(what string, is func() bool) {
+	b.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for over := time.After(20 * time.Second); !is(); {
+		select {
+		case <-tick.C:
+		case <-over:
+			b.t.Fatalf("waited in vain until %s", what)
+		}
+	}
 }
 
 // request sends one request and returns the answer with its body.
@@ -282,6 +344,9 @@ func (b *bench) request(method, path, body string, header map[string]string) (*h
 		b.t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), eventMedia) {
+		return resp, "" // which does not end
+	}
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
 		b.t.Fatal(err)

@@ -40,9 +40,18 @@ type History struct {
 	Freshness
 }
 
-// propose commits a command together with who sent it, and returns why the state refused it.
+// propose commits a command together with who sent it, and returns why the state refused it. What was done before, under
+// the request's key, is not done again, and is no error: then in.done tells of it.
 func (s *Server) propose(ctx context.Context, in *call, verb, target string, cmd fsm.Command) error {
-	result, err := s.cfg.Leader.Propose(ctx, fsm.Recorded{Event: eventOf(in.caller, verb, target), Command: cmd})
+	if in.done != nil {
+		return nil
+	}
+	result, err := s.cfg.Leader.Propose(ctx, in.recorded(eventOf(in.caller, verb, target), cmd))
+	if err == nil && errors.Is(result.Err, fsm.ErrDone) {
+		if err := s.recall(in); err != nil || in.done != nil { // it came twice at the same time
+			return err
+		}
+	}
 	return errors.Join(err, result.Err)
 }
 
@@ -91,13 +100,14 @@ func (s *Server) tell(ctx context.Context, in *call, verb string) {
 type noted struct {
 	Verb   string `json:"verb"`
 	Target string `json:"target"`
+	Once   *once  `json:"once,omitempty"`
 }
 
 func (s *Server) tellLeader(ctx context.Context, in *call, verb string) error {
 	if s.cfg.Forwarder == nil {
 		return ErrNoLeader
 	}
-	body, err := json.Marshal(noted{verb, s.cfg.Node})
+	body, err := json.Marshal(noted{verb, s.cfg.Node, in.once})
 	if err != nil {
 		return err
 	}
@@ -122,6 +132,7 @@ func (s *Server) addEvent(ctx context.Context, in *call) (*reply, error) {
 	if err := decode(in.body, &n); err != nil {
 		return nil, err
 	}
+	in.once = n.Once
 	if err := s.propose(ctx, in, n.Verb, n.Target, nil); err != nil {
 		return nil, err
 	}

@@ -3,8 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,55 +21,9 @@ const (
 	reasonLength = 500 // bytes
 )
 
-func (s *Server) routes() []route {
-	routes := []route{
-		{"GET /healthz", here, anyone, s.health},
-		{"GET /readyz", here, anyone, s.ready},
-		{"POST /v1/jobs", leader, fsm.Operator, s.submit},
-		{"POST /v1/preview", here, fsm.Operator, s.preview},
-		{"GET /v1/jobs", preferred, fsm.Viewer, s.listJobs},
-		{"GET /v1/jobs/{id}", preferred, fsm.Viewer, s.showJob},
-		{"DELETE /v1/jobs/{id}", leader, fsm.Operator, s.removeJob},
-		{"GET /v1/jobs/{id}/errors", here, fsm.Viewer, s.listErrors},
-		{"GET /v1/jobs/{id}/records", here, fsm.Viewer, s.listRecords},
-		{"GET /v1/jobs/{id}/report", here, fsm.Viewer, s.showTotals},
-		{"GET /v1/jobs/{id}/why", here, fsm.Viewer, s.traceKey},
-		{"GET /v1/jobs/{id}/spec", preferred, fsm.Viewer, s.showSpec},
-		{"PUT /v1/jobs/{id}/spec", leader, fsm.Operator, s.editJob},
-		{segmentsPattern, here, fsm.Operator, s.putSegment},
-		{"GET /v1/machines", preferred, fsm.Viewer, s.listMachines},
-		{"GET /v1/machines/{id}/tasks", preferred, fsm.Viewer, s.listMachineTasks},
-		{"POST /v1/machines/{id}/drain", leader, fsm.Operator, s.drain(true)},
-		{"POST /v1/machines/{id}/undrain", leader, fsm.Operator, s.drain(false)},
-		{"GET /v1/node", here, fsm.Viewer, s.showNode},
-		{"POST /v1/node/stop", here, fsm.Admin, s.stopNode},
-		{"POST /v1/node/leave", here, fsm.Admin, s.leaveNode},
-		{"GET /v1/settings", here, fsm.Viewer, s.showSettings},
-		{"GET /v1/state", here, fsm.Viewer, s.hashState},
-		{"PUT /v1/settings", leader, fsm.Admin, s.changeSettings},
-		{"GET /v1/tokens", preferred, fsm.Admin, s.listTokens},
-		{"POST " + tokensPath, leader, fsm.Admin, s.addToken},
-		{"DELETE /v1/tokens/{name}", leader, fsm.Admin, s.removeToken},
-		{"GET /v1/history", preferred, fsm.Operator, s.showHistory},
-		{"POST /v1/history", leader, peers, s.addEvent},
-		{"GET " + keysPath, preferred, fsm.Admin, s.showKey},
-	}
-	for _, step := range keySteps() {
-		routes = append(routes, route{"POST " + keysPath + "/" + step.name, leader, fsm.Admin, s.stepKey(step)})
-	}
-	for _, v := range verbs() {
-		routes = append(routes, route{"POST /v1/jobs/{id}/" + v.name, leader, fsm.Operator, s.verb(v)})
-	}
-	return routes
-}
-
 // submit creates a job. Sent again with the same Idempotency-Key it creates nothing.
 func (s *Server) submit(ctx context.Context, in *call) (*reply, error) {
-	nonce, err := nonceOf(in)
-	if err != nil {
-		return nil, err
-	}
-	cmd, err := s.cfg.Jobs.Submission(ctx, in.body, nonce)
+	cmd, err := s.cfg.Jobs.Submission(ctx, in.body, nonceOf(in))
 	if err != nil {
 		return nil, err
 	}
@@ -83,22 +35,6 @@ func (s *Server) submit(ctx context.Context, in *call) (*reply, error) {
 	}
 	s.cfg.Logger.Info("job submitted", "job", cmd.ID, "by", in.caller)
 	return &reply{status: http.StatusCreated, location: "/v1/jobs/" + url.PathEscape(cmd.ID), document: &Created{ID: cmd.ID}}, nil
-}
-
-// nonceOf reads the Idempotency-Key. A request without one gets one, which stays with it when it is tried again.
-func nonceOf(in *call) ([]byte, error) {
-	text := in.Header.Get(NonceHeader)
-	if text == "" {
-		nonce := make([]byte, nonceBytes)
-		rand.Read(nonce) // never fails, says its documentation
-		in.Header.Set(NonceHeader, hex.EncodeToString(nonce))
-		return nonce, nil
-	}
-	nonce, err := hex.DecodeString(text)
-	if err != nil || len(nonce) != nonceBytes {
-		return nil, problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the header %s is not %d hex digits", NonceHeader, 2*nonceBytes)
-	}
-	return nonce, nil
 }
 
 func (s *Server) listJobs(_ context.Context, in *call) (*reply, error) {
@@ -239,6 +175,9 @@ func (s *Server) act(ctx context.Context, in *call, v verb) (left, err error) {
 	}
 	if len(reason.Reason) > reasonLength {
 		return nil, problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "the reason has more than %d bytes", reasonLength)
+	}
+	if in.done != nil {
+		return nil, nil
 	}
 	job, err := s.job(in.PathValue("id"))
 	if err != nil {

@@ -252,13 +252,18 @@ func (s *Server) showKey(ctx context.Context, _ *call) (*reply, error) {
 
 // keyStep decides whether a step can be taken, and with which command; a command of nil means that it was taken before.
 type keyStep struct {
-	name string
-	verb string // in the history
-	plan func(d *KeyStatus, without []string) (fsm.Command, error)
+	name    string
+	verb    string // in the history
+	summary string
+	plan    func(d *KeyStatus, without []string) (fsm.Command, error)
 }
 
 func keySteps() []keyStep {
-	return []keyStep{{"switch", "key-use", planKeySwitch}, {"back", "key-back", planKeyBack}, {"finish", "key-end", planKeyFinish}}
+	return []keyStep{
+		{"switch", "key-use", "Use the new cluster key, and go on accepting the old one", planKeySwitch},
+		{"back", "key-back", "Use the old cluster key again", planKeyBack},
+		{"finish", "key-end", "Accept the old cluster key no more", planKeyFinish},
+	}
 }
 
 func planKeySwitch(d *KeyStatus, without []string) (fsm.Command, error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/bucketbrigade/brigade/fsm"
 )
 
-const oldKey, newKey, thirdKey = "00000000000000aa", "00000000000000bb", "00000000000000cc"
+const oldKey, nextKey, thirdKey = "00000000000000aa", "00000000000000bb", "00000000000000cc"
 
 // keyRoom is nodes that say what a test has them say.
 type keyRoom struct {
@@ -47,9 +47,9 @@ func brokenNode(id, problem string, keys ...string) KeyNode {
 
 // TestKeyStatus judges what nodes say: which phase it is, what is in the way and what to do.
 func TestKeyStatus(t *testing.T) {
-	settled, switched := fsm.Keys{}, fsm.Keys{Current: newKey, Old: oldKey, Since: 1}
-	over := fsm.Keys{Current: newKey, Since: 1, Retired: []fsm.RetiredKey{{ID: oldKey, At: 2}}}
-	left := keyNode(benchNode, newKey)
+	settled, switched := fsm.Keys{}, fsm.Keys{Current: nextKey, Old: oldKey, Since: 1}
+	over := fsm.Keys{Current: nextKey, Since: 1, Retired: []fsm.RetiredKey{{ID: oldKey, At: 2}}}
+	left := keyNode(benchNode, nextKey)
 	left.Leftover = []string{oldKey}
 	for name, test := range map[string]struct {
 		keys   fsm.Keys
@@ -61,22 +61,22 @@ func TestKeyStatus(t *testing.T) {
 	}{
 		"one key":                  {settled, []KeyNode{keyNode(benchNode, oldKey), keyNode("b", oldKey)}, nil, KeySettled, nil, "keygen --add"},
 		"one key, a node is away":  {settled, []KeyNode{keyNode(benchNode, oldKey), awayNode("b", Dead)}, nil, KeySettled, nil, "keygen --add"},
-		"one node has a new one":   {settled, []KeyNode{keyNode(benchNode, oldKey), keyNode("b", oldKey, newKey)}, nil, KeyOffered, []string{"node " + benchNode}, "copy the key file"},
-		"all have it":              {settled, []KeyNode{keyNode(benchNode, oldKey, newKey), keyNode("b", oldKey, newKey)}, nil, KeyOffered, nil, "--switch"},
-		"two new ones":             {settled, []KeyNode{keyNode(benchNode, oldKey, newKey), keyNode("b", oldKey, thirdKey)}, nil, KeyOffered, []string{newKey + " on node " + benchNode}, "copy one key file"},
-		"a node is away":           {settled, []KeyNode{keyNode(benchNode, oldKey, newKey), awayNode("b", Dead)}, nil, KeyOffered, []string{"node b (b:7461) is dead"}, "--without b"},
-		"a node hangs":             {settled, []KeyNode{keyNode(benchNode, oldKey, newKey), awayNode("b", Suspect)}, nil, KeyOffered, []string{"is suspect"}, "--without b"},
-		"a node leaves":            {settled, []KeyNode{keyNode(benchNode, oldKey, newKey), awayNode("b", Left)}, nil, KeyOffered, nil, "--switch"},
-		"a file is broken":         {settled, []KeyNode{keyNode(benchNode, oldKey, newKey), brokenNode("b", "broken", oldKey, newKey)}, nil, KeyOffered, []string{"node b (b:7461): broken"}, "broken"},
+		"one node has a new one":   {settled, []KeyNode{keyNode(benchNode, oldKey), keyNode("b", oldKey, nextKey)}, nil, KeyOffered, []string{"node " + benchNode}, "copy the key file"},
+		"all have it":              {settled, []KeyNode{keyNode(benchNode, oldKey, nextKey), keyNode("b", oldKey, nextKey)}, nil, KeyOffered, nil, "--switch"},
+		"two new ones":             {settled, []KeyNode{keyNode(benchNode, oldKey, nextKey), keyNode("b", oldKey, thirdKey)}, nil, KeyOffered, []string{nextKey + " on node " + benchNode}, "copy one key file"},
+		"a node is away":           {settled, []KeyNode{keyNode(benchNode, oldKey, nextKey), awayNode("b", Dead)}, nil, KeyOffered, []string{"node b (b:7461) is dead"}, "--without b"},
+		"a node hangs":             {settled, []KeyNode{keyNode(benchNode, oldKey, nextKey), awayNode("b", Suspect)}, nil, KeyOffered, []string{"is suspect"}, "--without b"},
+		"a node leaves":            {settled, []KeyNode{keyNode(benchNode, oldKey, nextKey), awayNode("b", Left)}, nil, KeyOffered, nil, "--switch"},
+		"a file is broken":         {settled, []KeyNode{keyNode(benchNode, oldKey, nextKey), brokenNode("b", "broken", oldKey, nextKey)}, nil, KeyOffered, []string{"node b (b:7461): broken"}, "broken"},
 		"a file is broken, at one": {settled, []KeyNode{keyNode(benchNode, oldKey), brokenNode("b", "broken", oldKey)}, nil, KeySettled, nil, "broken"},
-		"another one is used":      {settled, []KeyNode{keyNode(benchNode, oldKey, newKey), keyNode("b", newKey)}, nil, KeyOffered, []string{"uses the key " + newKey}, oldKey},
-		"switched":                 {switched, []KeyNode{keyNode(benchNode, newKey, oldKey), keyNode("b", newKey)}, nil, KeySwitched, nil, "--finish"},
-		"a node has not followed":  {switched, []KeyNode{keyNode(benchNode, newKey, oldKey), keyNode("b", oldKey)}, nil, KeySwitched, []string{"node b (b:7461) does not use the key"}, "both keys"},
-		"sealed values":            {switched, []KeyNode{keyNode(benchNode, newKey, oldKey)}, []string{"j", "k"}, KeySwitched, []string{"2 jobs"}, "(j, k)"},
-		"switched, one is away":    {switched, []KeyNode{keyNode(benchNode, newKey, oldKey), awayNode("b", Dead)}, nil, KeySwitched, []string{"is dead"}, "--without b"},
-		"over":                     {over, []KeyNode{left, keyNode("b", newKey)}, nil, KeySettled, nil, "--remove " + oldKey},
-		"over, not heard of":       {over, []KeyNode{keyNode(benchNode, newKey), keyNode("b", newKey, oldKey)}, nil, KeySettled, []string{"has yet to hear"}, "has yet to hear"},
-		"the next change":          {over, []KeyNode{keyNode(benchNode, newKey, thirdKey), keyNode("b", newKey, thirdKey)}, nil, KeyOffered, nil, "--switch"},
+		"another one is used":      {settled, []KeyNode{keyNode(benchNode, oldKey, nextKey), keyNode("b", nextKey)}, nil, KeyOffered, []string{"uses the key " + nextKey}, oldKey},
+		"switched":                 {switched, []KeyNode{keyNode(benchNode, nextKey, oldKey), keyNode("b", nextKey)}, nil, KeySwitched, nil, "--finish"},
+		"a node has not followed":  {switched, []KeyNode{keyNode(benchNode, nextKey, oldKey), keyNode("b", oldKey)}, nil, KeySwitched, []string{"node b (b:7461) does not use the key"}, "both keys"},
+		"sealed values":            {switched, []KeyNode{keyNode(benchNode, nextKey, oldKey)}, []string{"j", "k"}, KeySwitched, []string{"2 jobs"}, "(j, k)"},
+		"switched, one is away":    {switched, []KeyNode{keyNode(benchNode, nextKey, oldKey), awayNode("b", Dead)}, nil, KeySwitched, []string{"is dead"}, "--without b"},
+		"over":                     {over, []KeyNode{left, keyNode("b", nextKey)}, nil, KeySettled, nil, "--remove " + oldKey},
+		"over, not heard of":       {over, []KeyNode{keyNode(benchNode, nextKey), keyNode("b", nextKey, oldKey)}, nil, KeySettled, []string{"has yet to hear"}, "has yet to hear"},
+		"the next change":          {over, []KeyNode{keyNode(benchNode, nextKey, thirdKey), keyNode("b", nextKey, thirdKey)}, nil, KeyOffered, nil, "--switch"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newKeyStatus(test.keys, test.nodes, test.sealed, benchNode)
@@ -130,21 +130,21 @@ func TestKeySteps(t *testing.T) {
 	refused("switch", "", "brigade keygen --add")
 	refused("finish", "", "no change of the key is under way")
 	refused("back", "", "nothing to go back to")
-	room.say(keyNode(benchNode, oldKey, newKey), keyNode("b", oldKey))
+	room.say(keyNode(benchNode, oldKey, nextKey), keyNode("b", oldKey))
 	refused("switch", "", "node b (b:7461) has not got the new key")
 	refused("switch", `{"without": ["b"]}`, "cannot be left behind")
 	refused("finish", "", rotateSwitch)
-	room.say(keyNode(benchNode, oldKey, newKey), awayNode("b", Dead))
+	room.say(keyNode(benchNode, oldKey, nextKey), awayNode("b", Dead))
 	refused("switch", "", "node b (b:7461) is dead")
 	refused("switch", `{"without": ["c"]}`, `no node "c"`)
 	b.must(fsm.SubmitJob{ID: "j", Nonce: []byte("0123456789abcdef"), Kind: "copy", Spec: []byte(`{"source":{"sealed":{"secret_key":"AQAAAAAAAACqxyz="}}}`)})
 	taken("switch", `{"without": ["b"]}`, KeySwitched)
 	taken("switch", "", KeySwitched) // again
-	room.say(keyNode(benchNode, newKey, oldKey), keyNode("b", oldKey))
+	room.say(keyNode(benchNode, nextKey, oldKey), keyNode("b", oldKey))
 	refused("finish", "", "does not use the key")
-	room.say(keyNode(benchNode, newKey), keyNode("b", oldKey))
+	room.say(keyNode(benchNode, nextKey), keyNode("b", oldKey))
 	refused("back", "", "put it back into its key file first")
-	room.say(keyNode(benchNode, newKey, oldKey), keyNode("b", newKey, oldKey))
+	room.say(keyNode(benchNode, nextKey, oldKey), keyNode("b", nextKey, oldKey))
 	refused("finish", "", "1 jobs are still sealed")
 	b.must(fsm.RemoveJob{Job: "j", Nonce: []byte("0123456789abcdef")})
 	inUse := func(want string) {
@@ -155,17 +155,17 @@ func TestKeySteps(t *testing.T) {
 			}
 		})
 	}
-	for _, step := range []struct{ name, uses string }{{"back", oldKey}, {"back", oldKey}, {"switch", newKey}, {"switch", newKey}, {"back", oldKey}} {
+	for _, step := range []struct{ name, uses string }{{"back", oldKey}, {"back", oldKey}, {"switch", nextKey}, {"switch", nextKey}, {"back", oldKey}} {
 		taken(step.name, "", KeySwitched)
 		inUse(step.uses)
 	}
 	refused("finish", "", "does not use the key")
-	room.say(keyNode(benchNode, oldKey, newKey), keyNode("b", oldKey, newKey))
+	room.say(keyNode(benchNode, oldKey, nextKey), keyNode("b", oldKey, nextKey))
 	taken("finish", "", KeySettled)
 	taken("finish", "", KeySettled)
 	var keys fsm.Keys
 	b.machine.Read(func(s *fsm.State) { keys = s.Keys() })
-	if keys.Current != oldKey || keys.Retired[0].ID != newKey || keys.Old != "" || len(keys.Retired) != 1 {
+	if keys.Current != oldKey || keys.Retired[0].ID != nextKey || keys.Old != "" || len(keys.Retired) != 1 {
 		t.Errorf("%+v", keys)
 	}
 	h, err := b.client.History(t.Context())

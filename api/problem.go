@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,10 +20,20 @@ type Problem struct {
 	Allowed []fsm.JobState `json:"allowed_states,omitempty"` // the job states that allow what was asked
 	Needed  fsm.Role       `json:"needed_role,omitempty"`    // that allows what was asked
 	Keys    []string       `json:"keys,omitempty"`           // of a job's description, that cannot be changed now
+	Field   string         `json:"field,omitempty"`          // of the body that is wrong
+	Request string         `json:"request_id,omitempty"`     // that log and history know the request by
+	// Where client and node are of different versions, and that may be why.
+	NodeVersion   string `json:"node_version,omitempty"`
+	ClientVersion string `json:"client_version,omitempty"`
+
+	methods []string // that the path takes
 }
 
-// Error gives the detail.
+// Error gives the detail, and where only the log of the node can say more, what to look for there.
 func (p *Problem) Error() string {
+	if p.Code() == CodeInternal && p.Request != "" {
+		return p.Title + " (request " + p.Request + ")"
+	}
 	if p.Detail != "" {
 		return p.Detail
 	}
@@ -61,7 +70,23 @@ const (
 	CodeKeyState     = "key-state"
 	CodeOutdated     = "outdated"         // a change was made of what is not there any more
 	CodeNoRevision   = "revision-missing" // a change does not say what it was made of
+	CodeMalformed    = "malformed-body"
+	CodeUnknownField = "unknown-field"
+	CodeWrongType    = "wrong-type"
+	CodeMediaType    = "unsupported-media-type"
+	CodeBadKey       = "bad-idempotency-key"
+	CodeKeyReused    = "idempotency-key-reused"
+	CodeNotReady     = "not-ready"
 )
+
+// codes are all of them.
+func codes() []string {
+	return []string{
+		CodeBadRequest, CodeInvalidJob, CodeUnauthorized, CodeNotFound, CodeNoMethod, CodeNoJob, CodeJobExists, CodeJobState, CodeConflict,
+		CodeTooLarge, CodeNoLeader, CodeInternal, CodeTokenExpired, CodeForbidden, CodeTooMany, CodeNoToken, CodeTokenExists, CodeMalformed,
+		CodeUnknownField, CodeWrongType, CodeMediaType, CodeBadKey, CodeKeyReused, CodeNotReady, CodeKeyState, CodeOutdated, CodeNoRevision,
+	}
+}
 
 // ErrNoLeader means that no leader is known, or that none answered in time.
 var ErrNoLeader = errors.New("no leader")
@@ -106,6 +131,7 @@ func problemOf(err error) *Problem {
 		{fsm.ErrKeyRetired, http.StatusConflict, CodeKeyState, "the cluster key was replaced meanwhile; try again"},
 		{fsm.ErrTooLarge, http.StatusRequestEntityTooLarge, CodeTooLarge, "the job's description is too large"},
 		{fsm.ErrInvalid, http.StatusBadRequest, CodeBadRequest, "refused by the state machine"},
+		{fsm.ErrKeyUsed, http.StatusUnprocessableEntity, CodeKeyReused, "idempotency key used before"},
 		{ErrNoLeader, http.StatusServiceUnavailable, CodeNoLeader, "no leader"},
 		{scheduler.ErrNotLeader, http.StatusServiceUnavailable, CodeNoLeader, "no leader"},
 		{context.DeadlineExceeded, http.StatusServiceUnavailable, CodeNoLeader, "no leader answered in time; what was asked may still happen"},
@@ -115,14 +141,4 @@ func problemOf(err error) *Problem {
 		}
 	}
 	return problem(http.StatusInternalServerError, CodeInternal, "internal error; the node's log says more")
-}
-
-// write sends the problem.
-func (p *Problem) write(w http.ResponseWriter) error {
-	w.Header().Set("Content-Type", problemMedia)
-	w.WriteHeader(p.Status)
-	if err := json.NewEncoder(w).Encode(p); err != nil {
-		return fmt.Errorf("write problem: %w", err)
-	}
-	return nil
 }

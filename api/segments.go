@@ -18,6 +18,9 @@ const (
 	maxSegment      = 4 << 20
 )
 
+// Segment is a part of a list, packed.
+type Segment []byte
+
 // Stored names a segment that was stored.
 type Stored struct {
 	Name string `json:"name"` // hexadecimal
@@ -49,7 +52,8 @@ func (s *Server) putSegment(ctx context.Context, in *call) (*reply, error) {
 // PutSegment stores a part of a list and returns its name.
 func (c *Client) PutSegment(ctx context.Context, data []byte) (name [32]byte, err error) {
 	var d Stored
-	if err := c.call(ctx, http.MethodPut, "/v1/segments", nil, data, &d); err != nil {
+	header := http.Header{"Content-Type": {bytesMedia}}
+	if err := c.call(ctx, http.MethodPut, "/v1/segments", header, data, &d); err != nil {
 		return name, err
 	}
 	if n, err := hex.Decode(name[:], []byte(d.Name[:min(len(d.Name), 64)])); err != nil || n != len(name) {

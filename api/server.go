@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"path"
+	"sync"
 	"time"
 
 	"github.com/bucketbrigade/brigade/fsm"
@@ -15,6 +17,8 @@ type State interface {
 	Read(func(*fsm.State))
 	// HashAt is the hash of the encoded state and the index that it is of.
 	HashAt() (index uint64, hash [32]byte)
+	// Changed is closed at the next change.
+	Changed() <-chan struct{}
 }
 
 // Leader is the scheduler of this node; *scheduler.Leader is one.
@@ -81,6 +85,10 @@ type Config struct {
 	// nil: always zero.
 	Authority func() [32]byte
 	Now       func() time.Time // nil: the system's clock
+	Sealer    Sealer           // nil: what is secret in an answer is not told again
+	Version   string           // of this node
+	Heartbeat time.Duration    // of streams of events, where nothing happens; 0: 15 s
+	Patience  time.Duration    // with a client of such a stream that does not read; 0: 10 s
 }
 
 // Headers of requests and answers.
@@ -88,7 +96,8 @@ const (
 	ForwardedHeader = "Brigade-Forwarded-By" // ID of the node that passed a request on; it is not passed on again
 	IndexHeader     = "Brigade-Index"        // of the log, when the answer was made
 	StaleHeader     = "Brigade-Stale"        // "true": the node sees no leader, the state may be old
-	NonceHeader     = "Idempotency-Key"      // 32 hex digits: the submission can be sent again
+	KeyHeader       = "Idempotency-Key"      // the request can be sent again, and takes effect once
+	ReplayHeader    = "Idempotency-Replayed" // of answers, "true": the request was done before, under its key
 	RequestHeader   = "Brigade-Request-Id"   // of answers: the ID that log and history know the request by
 	CallerHeader    = "Brigade-Caller"       // between nodes: who asks, as JSON of a Caller
 )
@@ -99,6 +108,7 @@ const (
 	writePatience = 4500 * time.Millisecond
 	readPatience  = 2 * time.Second // of the leader, before a node answers by itself
 	abortPatience = 3 * time.Second
+	readyPatience = 500 * time.Millisecond
 	localPatience = 20 * time.Second
 	leaderPoll    = 50 * time.Millisecond
 	followPoll    = 5 * time.Millisecond
@@ -108,33 +118,76 @@ const (
 type Server struct {
 	cfg      Config
 	mux      *http.ServeMux
-	failures *failures
+	failures *allowances // by address
+	probes   *allowances // likewise, of what is open
+	calls    *allowances // by token
+	currency *currency
+	changes  *changes
+	waiting  *waiting
+	openAPI  func() ([]byte, error)
 }
 
 // New returns a server.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), failures: newFailures()}
-	for _, r := range s.routes() {
+	s := &Server{
+		cfg: cfg, mux: http.NewServeMux(), failures: newAllowances(failuresAtOnce, failuresEvery),
+		probes: newAllowances(probesAtOnce, probesEvery), calls: newAllowances(callsAtOnce, callsEvery),
+		currency: newCurrency(), changes: newChanges(), waiting: newWaiting(),
+	}
+	if s.cfg.Heartbeat <= 0 {
+		s.cfg.Heartbeat = heartbeat
+	}
+	if s.cfg.Patience <= 0 {
+		s.cfg.Patience = streamPatience
+	}
+	routes := s.routes()
+	s.openAPI = sync.OnceValues(func() ([]byte, error) { return openAPI(routes, cfg.Version) })
+	for _, r := range routes {
 		s.mux.Handle(r.pattern, s.handle(r))
 	}
 	s.mux.Handle("/", s.answer(s.nothingThere))
 	return s
 }
 
+// Close ends the requests that wait for changes: a server that is to be shut down would wait for them.
+func (s *Server) Close() { s.waiting.close() }
+
+// dispatch gives a request to its route. The mux would redirect from paths such as /v1//jobs, where there is nothing.
+func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
+	if !isClean(r) {
+		s.answer(s.nothingThere).ServeHTTP(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// isClean tells whether a path has no empty part, and no dots that lead elsewhere; escaped ones are part of a name.
+func isClean(r *http.Request) bool {
+	p := r.URL.EscapedPath()
+	return p == path.Clean(p)
+}
+
 // nothingThere answers what no route takes: a wrong path, or a wrong method.
 func (s *Server) nothingThere(r *http.Request) (*reply, error) {
 	var methods []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+	all := []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+	if !isClean(r) {
+		all = nil
+	}
+	for _, method := range all {
 		other := r.Clone(r.Context())
 		other.Method = method
-		if _, pattern := s.mux.Handler(other); pattern != "/" {
+		if _, pattern := s.mux.Handler(other); pattern != "/" && pattern != "" {
 			methods = append(methods, method)
 		}
 	}
+	shown := clean(r.URL.Path, maxTarget)
 	if len(methods) > 0 {
-		return nil, problemf(http.StatusMethodNotAllowed, CodeNoMethod, "method not allowed", "%s takes %s", r.URL.Path, either(methods))
+		p := problemf(http.StatusMethodNotAllowed, CodeNoMethod, "method not allowed", "%s takes %s", shown, either(methods))
+		p.methods = methods
+		return nil, p
 	}
-	return nil, problemf(http.StatusNotFound, CodeNotFound, "not found", "there is nothing at %s", r.URL.Path)
+	return nil, problemf(http.StatusNotFound, CodeNotFound, "not found", "there is nothing at %s", shown)
 }
 
 // HTTPServer returns an HTTP server with bounds on all that a client could take its time with.

@@ -101,7 +101,7 @@ func TestSubmit(t *testing.T) {
 	if !errors.As(err, &p) || p.Code() != CodeJobExists || !strings.Contains(p.Detail, `"photos"`) {
 		t.Errorf("a taken ID gave %v", err)
 	}
-	_, err = b.client.Submit(t.Context(), []byte(`{}`), testNonce)
+	_, err = b.client.Submit(t.Context(), []byte(`{}`), []byte("a third nonce ..."[:16]))
 	if !errors.As(err, &p) || p.Code() != CodeInvalidJob || p.Status != http.StatusUnprocessableEntity {
 		t.Errorf("a wrong description gave %v", err)
 	}
@@ -234,7 +234,7 @@ func TestBadRequests(t *testing.T) {
 		"unknown job, keys":   {"GET", "/v1/jobs/nope/errors", "", nil, 404, `"nope"`},
 		"unknown verb":        {"POST", "/v1/jobs/j/explode", "", nil, 404, "explode"},
 		"body too large":      {"POST", "/v1/jobs", strings.Repeat("x", maxBody+1), nil, 413, "bytes"},
-		"bad nonce":           {"POST", "/v1/jobs", `{"id":"x"}`, map[string]string{NonceHeader: "zz"}, 400, "32 hex digits"},
+		"bad nonce":           {"POST", "/v1/jobs", `{"id":"x"}`, map[string]string{KeyHeader: "zz"}, 400, "32 hex digits"},
 		"bad limit":           {"GET", "/v1/jobs?limit=0", "", nil, 400, "1 to 1000"},
 		"bad token":           {"GET", "/v1/jobs/j/errors?continue=x", "", nil, 400, "continue"},
 		"long token":          {"GET", "/v1/jobs/j/records?continue=" + strings.Repeat("1", 257), "", nil, 400, "continue"},

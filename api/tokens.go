@@ -47,6 +47,7 @@ type TokenInfo struct {
 // TokenList is what GET /v1/tokens answers, ordered by name. The local tokens of nodes are not in it.
 type TokenList struct {
 	Tokens []TokenInfo `json:"tokens"`
+	Next   string      `json:"next,omitempty"` // the value of `after` that brings the rest; "" at the end
 	Freshness
 }
 
@@ -57,10 +58,22 @@ func (s *Server) tokenInfo(t *fsm.Token) TokenInfo {
 	}
 }
 
-func (s *Server) listTokens(context.Context, *call) (*reply, error) {
+func (s *Server) listTokens(_ context.Context, in *call) (*reply, error) {
+	limit, err := number(in, "limit", maxPage, 1, maxPage)
+	if err != nil {
+		return nil, err
+	}
+	after := in.URL.Query().Get("after")
 	d := &TokenList{Tokens: []TokenInfo{}}
 	s.cfg.State.Read(func(state *fsm.State) {
 		for _, t := range state.Tokens() {
+			switch {
+			case t.Name <= after:
+				continue
+			case len(d.Tokens) == int(limit):
+				d.Next = d.Tokens[limit-1].Name
+				return
+			}
 			d.Tokens = append(d.Tokens, s.tokenInfo(t))
 		}
 	})
@@ -79,6 +92,7 @@ func (s *Server) addToken(ctx context.Context, in *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.keep(in, seed)
 	token := newToken(idOfSecret(seed), seed)
 	hash := sha256.Sum256([]byte(token.secret))
 	cmd := fsm.PutToken{
@@ -89,11 +103,18 @@ func (s *Server) addToken(ctx context.Context, in *call) (*reply, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	s.cfg.Logger.Info("token made", "name", wanted.Name, "role", wanted.Role, "id", token.id, "by", in.caller)
+	if in.done != nil {
+		if seed, err = s.kept(in); err != nil {
+			return nil, err
+		}
+		token = newToken(idOfSecret(seed), seed)
+	} else {
+		s.cfg.Logger.Info("token made", "name", wanted.Name, "role", wanted.Role, "id", token.id, "by", in.caller)
+	}
 	var made *fsm.Token
 	s.cfg.State.Read(func(state *fsm.State) { made = state.Token(token.id) })
 	if made == nil {
-		return nil, problemf(http.StatusConflict, CodeNoToken, "no such token", "the token %q was removed at once", wanted.Name)
+		return nil, problemf(http.StatusConflict, CodeNoToken, "no such token", "the token %q was removed since", wanted.Name)
 	}
 	return &reply{status: http.StatusCreated, document: &MadeToken{s.tokenInfo(made), token.For(s.authority()).line()}}, nil
 }
@@ -140,6 +161,9 @@ func idOfSecret(seed [tokenBytes]byte) string {
 
 func (s *Server) removeToken(ctx context.Context, in *call) (*reply, error) {
 	name := in.PathValue("name")
+	if in.done != nil {
+		return &reply{document: &Created{ID: string(in.done.Answer)}}, nil
+	}
 	id := ""
 	s.cfg.State.Read(func(state *fsm.State) {
 		for _, t := range state.Tokens() {
@@ -150,6 +174,9 @@ func (s *Server) removeToken(ctx context.Context, in *call) (*reply, error) {
 	})
 	if id == "" {
 		return nil, problemf(http.StatusNotFound, CodeNoToken, "no such token", "there is no token named %q", name)
+	}
+	if in.once != nil {
+		in.once.answer = []byte(id)
 	}
 	if err := s.propose(ctx, in, "token-rm", name, fsm.RemoveToken{ID: id}); err != nil {
 		return nil, err

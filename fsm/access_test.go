@@ -34,7 +34,14 @@ func (g *generator) accessCommand() Command {
 		return RemoveToken{ID: testToken(n).ID}
 	}
 	e := Event{At: g.stamp, Actor: "a", Role: role, Verb: "v", Target: fmt.Sprint(g.r.IntN(3)), Request: fmt.Sprint(g.r.IntN(200))}
-	return Recorded{Event: e, Command: pick(g, []Command{nil, testToken(g.r.IntN(6)), SetNode{Node: g.node(), Draining: g.chance(50)}})}
+	r := Recorded{Event: e, Command: pick(g, []Command{nil, testToken(g.r.IntN(6)), SetNode{Node: g.node(), Draining: g.chance(50)}})}
+	if g.chance(60) {
+		return r
+	}
+	c := testOnce(byte(g.r.IntN(50)), byte(g.r.IntN(3)))
+	c.Recorded = r
+	c.Recorded.Event.At *= pick(g, []int64{1, int64(OnceAge) / 100})
+	return c
 }
 
 // checkAccess checks what must always hold of tokens and history.
@@ -48,6 +55,9 @@ func checkAccess(s *State) error {
 			return fmt.Errorf("token %s: %+v", id, t)
 		}
 		names[t.Name] = true
+	}
+	if len(s.done) > MaxOnce {
+		return fmt.Errorf("%d changes made once", len(s.done))
 	}
 	for i, e := range s.history {
 		if e.Number != s.lastEvent-uint64(len(s.history)-1-i) {

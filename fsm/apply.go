@@ -49,6 +49,8 @@ func (s *State) apply(c Command) error {
 		return s.retireKey(c)
 	case Recorded:
 		return s.recorded(c)
+	case Once:
+		return s.once(c)
 	case FoldSegments:
 		return s.foldSegments(c)
 	case AssignTasks:

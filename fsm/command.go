@@ -36,6 +36,7 @@ const (
 	TypePutToken     Type = 28
 	TypeRemoveToken  Type = 29
 	TypeRecorded     Type = 30
+	TypeOnce         Type = 32
 	TypeSwitchKey    Type = 34
 	TypeResealJob    Type = 35
 	TypeRetireKey    Type = 36
@@ -209,6 +210,16 @@ type RemoveToken struct {
 type Recorded struct {
 	Event   Event
 	Command Command
+}
+
+// Once is Recorded, and is applied once under its key within OnceAge by the times of the events: ErrDone for the same
+// request again, ErrKeyUsed for another. On the log it is a byte of format, a byte of Type, the length of its fields, these
+// as JSON, and the Recorded.
+type Once struct {
+	Key      []byte   `json:"key"`              // SHA-256
+	Request  []byte   `json:"request"`          // likewise of what was asked for
+	Answer   []byte   `json:"answer,omitempty"` // sealed, at most MaxAnswer bytes
+	Recorded Recorded `json:"-"`
 }
 
 // AssignTasks grants tasks to nodes. The epoch of each is the raft index of this command.

@@ -38,6 +38,7 @@ func (ShareParts) Type() Type   { return TypeShareParts }
 func (PutToken) Type() Type     { return TypePutToken }
 func (RemoveToken) Type() Type  { return TypeRemoveToken }
 func (Recorded) Type() Type     { return TypeRecorded }
+func (Once) Type() Type         { return TypeOnce }
 func (SwitchKey) Type() Type    { return TypeSwitchKey }
 func (ResealJob) Type() Type    { return TypeResealJob }
 func (RetireKey) Type() Type    { return TypeRetireKey }
@@ -50,6 +51,9 @@ func Encode(c Command) ([]byte, error) {
 	}
 	if r, ok := c.(Recorded); ok {
 		return encodeRecorded(r)
+	}
+	if o, ok := c.(Once); ok {
+		return encodeOnce(o)
 	}
 	body, err := json.Marshal(c)
 	if err != nil {
@@ -119,6 +123,9 @@ func Decode(entry []byte) (Command, error) {
 	}
 	if Type(entry[1]) == TypeRecorded {
 		return decodeRecorded(entry[2:])
+	}
+	if Type(entry[1]) == TypeOnce {
+		return decodeOnce(entry[2:])
 	}
 	return decodeOne(Type(entry[1]), entry[2:])
 }

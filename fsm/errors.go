@@ -25,6 +25,9 @@ var (
 	ErrKeyRetired  = errors.New("the cluster key was replaced")
 	ErrKeyInUse    = errors.New("values are sealed with the cluster key")
 	ErrSealChanged = errors.New("the sealed value was changed meanwhile")
+
+	ErrDone    = errors.New("done before under this key")
+	ErrKeyUsed = errors.New("the key was used for another request")
 )
 
 // What encoding and decoding refuse.

@@ -140,6 +140,9 @@ func TestInvariants(t *testing.T) {
 			t.Errorf("the random commands have %d accepted ones of type %d", accepted[n], n)
 		}
 	}
+	if accepted[TypeOnce] < 5 {
+		t.Errorf("the random commands have %d accepted ones of type %d", accepted[TypeOnce], TypeOnce)
+	}
 	t.Logf("accepted by type %v, refused %d", accepted, refused)
 }
 

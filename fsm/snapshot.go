@@ -27,6 +27,7 @@ type snapshotHeader struct {
 	Tokens    map[string]*Token `json:"tokens,omitempty"`
 	History   []Event           `json:"history,omitempty"`
 	LastEvent uint64            `json:"last_event,omitempty"`
+	Done      []*Done           `json:"done,omitempty"`
 }
 
 type savedCut struct {
@@ -47,7 +48,7 @@ func (s *State) snapshot() *snapshot {
 	n := &snapshot{
 		header: snapshotHeader{
 			Index: s.index, LastTask: s.lastTask, ClusterID: s.clusterID, Settings: s.settings, Draining: s.draining, Keys: s.keys,
-			Tokens: s.tokens, History: s.history, LastEvent: s.lastEvent,
+			Tokens: s.tokens, History: s.history, LastEvent: s.lastEvent, Done: s.done,
 		},
 		jobs: make([]*Job, 0, len(s.jobs)), tasks: make([]*Task, 0, len(s.tasks)),
 	}
@@ -126,7 +127,7 @@ func readSnapshot(r io.Reader) (*State, error) {
 	s.index, s.lastTask = h.Index, h.LastTask
 	s.clusterID, s.settings, s.draining = h.ClusterID, h.Settings, h.Draining
 	s.keys = h.Keys
-	s.tokens, s.history, s.lastEvent = h.Tokens, h.History, h.LastEvent
+	s.tokens, s.history, s.lastEvent, s.done = h.Tokens, h.History, h.LastEvent, h.Done
 	if err := s.readJobs(dec, h.Jobs); err != nil {
 		return nil, err
 	}

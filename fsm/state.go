@@ -25,7 +25,8 @@ type State struct {
 	// Of those who use it. Tokens are replaced, events are never changed.
 	tokens    map[string]*Token // by ID
 	history   []Event
-	lastEvent uint64 // number of the last one
+	lastEvent uint64  // number of the last one
+	done      []*Done // the oldest first; replaced, never changed in place
 
 	// Derived from tasks, rebuilt on restore and never encoded.
 	byJob  map[string]*jobTasks

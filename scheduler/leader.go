@@ -258,6 +258,9 @@ func stamp(cmd fsm.Command, now int64) fsm.Command {
 			c.Command = stamp(c.Command, now)
 		}
 		return c
+	case fsm.Once:
+		c.Recorded = stamp(c.Recorded, now).(fsm.Recorded)
+		return c
 	}
 	return cmd
 }

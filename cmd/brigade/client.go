@@ -80,6 +80,7 @@ func (n foundNode) client() (*api.Client, error) {
 	if err != nil {
 		return nil, misuse(fmt.Errorf("%w (from %s)", err, n.origin))
 	}
+	c.Version = versionOf()
 	return c, nil
 }
 

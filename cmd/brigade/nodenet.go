@@ -84,6 +84,15 @@ type manyMembers struct {
 // Leader implements api.Members.
 func (m *manyMembers) Leader() string { return m.member.LeaderID() }
 
+// States implements api.Presence.
+func (m *manyMembers) States() map[string]string {
+	states := map[string]string{}
+	for _, member := range m.member.Members() {
+		states[member.ID] = stateOf(member)
+	}
+	return states
+}
+
 // Machines implements api.Members. What only a node itself knows it is asked for; one that does not answer in time is
 // shown without.
 func (m *manyMembers) Machines(ctx context.Context) []api.Machine {

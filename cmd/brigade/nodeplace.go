@@ -73,6 +73,11 @@ type soleMember struct {
 	node   *node
 }
 
+// States implements api.Presence.
+func (m soleMember) States() map[string]string {
+	return map[string]string{m.node.dir.NodeID: api.Alive}
+}
+
 // Leader is this node once it is elected.
 func (m soleMember) Leader() string {
 	if !m.member.IsLeader() {

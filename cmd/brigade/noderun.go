@@ -179,6 +179,7 @@ func (n *node) serve(listener net.Listener, access *nodeAccess) {
 	cfg := api.Config{
 		Node: n.dir.NodeID, Token: access.token, State: n.machine, Leader: n.leader, Jobs: n.desk, Members: n.place.members,
 		Control: n, Forwarder: n.place.forwarder, Logger: n.logger, Authority: access.authority, Spool: n.place.spool,
+		Sealer: n.desk.sealer, Version: versionOf(),
 	}
 	if n.keys != nil {
 		cfg.Keys = n.place.keys
@@ -188,6 +189,8 @@ func (n *node) serve(listener net.Listener, access *nodeAccess) {
 		n.place.serve(server.PeerHandler())
 	}
 	n.server = api.HTTPServer(server.Handler(), n.logger)
+	n.server.RegisterOnShutdown(server.Close)
+	listener = api.LimitConnections(listener)
 	n.running.Go(func() {
 		if err := access.serve(n.server, listener); !errors.Is(err, http.ErrServerClosed) {
 			n.fail(fmt.Errorf("serve the API: %w", err))
