@@ -283,3 +283,18 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestListOfKeys: keys_from takes a path or URL, list only what ctl add fills in.
+func TestListOfKeys(t *testing.T) {
+	const start = "source: {url: s3://a/}\ndestination: {url: s3://b/}\n"
+	name := ListPrefix + strings.Repeat("0a", 32)
+	j, err := Parse("job.yaml", []byte(start+"filter: {keys_from: keys.txt}\nlist: \""+name+"\"\n"))
+	if err != nil || j.Filter.KeysFrom != "keys.txt" || j.List != name {
+		t.Errorf("%+v, %v", j, err)
+	}
+	for _, bad := range []string{"x", "segment:", "segment:0a", "segment:" + strings.Repeat("zz", 32), strings.Repeat("0a", 32)} {
+		if _, err := Parse("job.yaml", []byte(start+"list: \""+bad+"\"\n")); err == nil || !strings.Contains(err.Error(), "names no list") {
+			t.Errorf("list %q: %v", bad, err)
+		}
+	}
+}

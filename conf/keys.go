@@ -41,7 +41,6 @@ func keys() []key {
 			j.Verify, bad = v.oneOf([]string{"none", "size", "checksum"}, "reread", "sample")
 			return bad
 		}},
-		{path: "list", set: setList},
 		{path: "task"},
 		{path: "task.objects", set: func(j *Job, v value) (bad *problem) {
 			j.Task.Objects, bad = v.count(1, 10_000_000)
@@ -71,6 +70,7 @@ func keys() []key {
 			return bad
 		}},
 		{path: "limits.requests", later: true},
+		{path: "list", set: setList},
 		{path: "notify", later: true}, {path: "notify.mail", later: true},
 		{path: "priority", later: true},
 	}...)

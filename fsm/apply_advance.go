@@ -89,7 +89,8 @@ func checkAdvance(job *Job, t *Task, c *AdvanceTask) error {
 		return invalid("counts %+v of a %s task", c.Counts, t.Kind)
 	case t.Kind == RelistTask && c.Counts != (Counts{}):
 		return invalid("a re-listing counts nothing")
-	case t.Kind != ScanTask && (c.Counts.Listed != 0 || c.Counts.BytesListed != 0):
+	case t.Kind != ScanTask && (c.Counts.Listed != 0 || c.Counts.BytesListed != 0 && t.Kind != ListTask):
+		// A list need not tell sizes: whoever works through it adds what the scan could not know.
 		return invalid("listed by a %s task", t.Kind)
 	case c.Objects < 0 || c.Objects > maxCount || c.Bytes < 0 || c.Bytes > maxCount:
 		return invalid("%d objects of %d bytes", c.Objects, c.Bytes)

@@ -436,6 +436,9 @@ func (p *pipeline) settleAtOnce(it *item) *settled {
 func (p *pipeline) account(it *item, done *settled) {
 	done.undo = it.undo
 	it.named.note(&done.record, it.src)
+	if it.named != nil && it.undo == "" { // the list may not have told the size
+		done.counts.BytesListed = done.counts.BytesFound - max(0, it.named.size)
+	}
 	if it.listed && it.src != nil {
 		done.listed, done.entry = true, Entry(it.src)
 	}

@@ -171,7 +171,8 @@ func (s *listScan) line(ctx context.Context) (line ListLine, ok bool, err error)
 			err = &store.Error{Op: "read list", Class: store.Transient, Err: io.ErrUnexpectedEOF}
 		}
 		if err != nil {
-			return errors.Join(err, s.close())
+			s.close()
+			return err
 		}
 		return nil
 	})
@@ -192,13 +193,11 @@ func (s *listScan) malformed(err error) error {
 	return &store.Error{Op: "read list", Class: store.Permanent, Err: fmt.Errorf("the line at byte %d: %w", s.pos, err)}
 }
 
-func (s *listScan) close() error {
-	if s.body == nil {
-		return nil
+func (s *listScan) close() {
+	if s.body != nil {
+		_ = s.body.Close() // what was read is good, or its error is known
+		s.body, s.lines = nil, nil
 	}
-	body := s.body
-	s.body, s.lines = nil, nil
-	return body.Close()
 }
 
 // takeLine counts a line and hands it to the open cut, or settles it.

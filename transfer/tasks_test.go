@@ -191,7 +191,7 @@ func (b *bench) checkSums() {
 	if found := c.Copied + c.Skipped + c.Filtered + c.Vanished + c.Changed + c.Failed; found != c.Listed {
 		b.t.Errorf("found %d of %d listed: %+v", found, c.Listed, c)
 	}
-	if c.BytesFound != c.BytesListed && b.job.List == nil { // lists need not tell sizes
+	if c.BytesFound != c.BytesListed {
 		b.t.Errorf("%d bytes found of %d listed", c.BytesFound, c.BytesListed)
 	}
 	outcomes := map[Outcome]int64{}
