@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks what a target of the Makefile needs and says in one line what is missing.
 #   setup.sh go     Go itself
-#   setup.sh test   a C compiler, and for root what makes networks; installed from Debian's packages with CI=true or
+#   setup.sh test   a C compiler, nginx, and for root what makes networks; installed from Debian's packages with CI=true or
 #                   APT=1 as root
 set -euo pipefail
 
@@ -31,6 +31,14 @@ check_compiler() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null
 }
 
+check_nginx() {
+  command -v "${BRIGADE_NGINX:-nginx}" >/dev/null || [[ -x /usr/sbin/nginx ]] && return 0
+  may_install || die "no nginx, which tests of lists of URLs read from: install it (Debian: apt-get install nginx-light), or run as root with APT=1"
+  echo "installing nginx"
+  apt-get update -qq >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light >/dev/null
+}
+
 # Networks of namespaces are made by root only; tests of them skip for others.
 check_network() {
   [[ $(uname -s) == Linux && $(id -u) == 0 ]] || return 0
@@ -44,9 +52,10 @@ check_network() {
 case ${1:-} in
   go) check_go ;;
   test)
-    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw (an S3 server, built here from its pinned version); as root also iproute2 and nftables"
+    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw (an S3 server, built here from its pinned version), nginx; as root also iproute2 and nftables"
     check_go
     check_compiler
+    check_nginx
     check_network
     ;;
   *) die "usage: setup.sh go|test" ;;
