@@ -41,6 +41,10 @@ func (t *storeText) Stat(ctx context.Context) (int64, string, error) {
 	if err != nil {
 		return 0, "", fmt.Errorf("look at the list: %w", err)
 	}
+	if o.ETag == "" && o.ModTime.IsZero() {
+		return 0, "", &store.Error{Op: "read list", Class: store.Misconfigured,
+			Err: errors.New("the server tells neither an ETag nor a time of the list, so that nobody could see it change; download it, and name the file")}
+	}
 	return o.Size, textVersion(&o), nil
 }
 
@@ -51,6 +55,12 @@ func (t *storeText) Open(ctx context.Context, version string, off int64) (io.Rea
 	r, o, err := t.s.Open(ctx, t.key, store.OpenOptions{Offset: off, Length: -1})
 	if err != nil {
 		return nil, fmt.Errorf("read the list: %w", err)
+	}
+	if o.Size < 0 { // not told before it is read to its end
+		size, _, _ := strings.Cut(version, "-")
+		if o.Size, err = strconv.ParseInt(size, 10, 64); err != nil {
+			o.Size = -1
+		}
 	}
 	if textVersion(&o) != version {
 		return nil, errors.Join(textChanged(), r.Close())

@@ -39,6 +39,7 @@ checks what arrived, and prints a report. Interrupted at any time, the same comm
 run again after it finished, it looks for what is new.
 
 SRC and DST are paths or store URLs: /data/photos, s3://bucket/prefix?endpoint=http://host:port&region=eu-1.
+SRC may also be a list of HTTP and HTTPS URLs, one a line: urllist:FILE.
 Credentials come from the job file, from BRIGADE_SRC_ACCESS_KEY, BRIGADE_SRC_SECRET_KEY, BRIGADE_SRC_SESSION_TOKEN
 and BRIGADE_DST_..., else from the provider's own default chain.
 
@@ -46,6 +47,8 @@ Exit codes: 0 done, 1 refused or paused, 2 wrong usage, 3 some objects failed, 4
 		Example: `  brigade import ./photos s3://archive/photos/
   brigade import s3://photos/2019/ /mnt/photos --include '*.jpg' --exclude 'tmp/**'
   brigade import job.yaml --set task.objects=500
+  brigade import urllist:urls.txt s3://archive/web/
+  brigade import ./photos s3://archive/photos/ --set filter.keys_from=keys.txt
   brigade import --type verify ./photos s3://archive/photos/
   brigade import --type list s3://archive/`,
 		Args: argCount(1, 2),

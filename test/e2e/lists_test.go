@@ -107,6 +107,36 @@ func TestURLListFromNginx(t *testing.T) {
 	}
 }
 
+// TestURLListBehindURL reads the list itself from a web server, with and without ranges, and from a bucket.
+func TestURLListBehindURL(t *testing.T) {
+	n, b := servers.StartNginx(t), newBucket(t)
+	n.Write(t, "a", someBytes(1000))
+	text := "# a list\n" + n.URL + "/files/a\tx\n" + n.URL + "/norange/a\ty\t1000\n"
+	n.Write(t, "list.txt", []byte(text))
+	b.put(t, "lists/urls.txt", text)
+	c := command{env: append(b.env("SRC"), b.env("DST")...)}
+	for i, ref := range []string{n.URL + "/files/list.txt?version=2", n.URL + "/norange/list.txt", b.location("lists/urls.txt")} {
+		to := filepath.Join(t.TempDir(), "to")
+		d := c.run(t, "import", "urllist:"+ref, to, "--id", fmt.Sprint("from-", i), "--json", "--yes").want(t, 0).document(t)
+		if d.Objects["copied"] != 2 || d.Bytes["found"] != 2000 {
+			t.Errorf("%s: %v %v", ref, d.Objects, d.Bytes)
+		}
+		for _, name := range []string{"x", "y"} {
+			if got, err := os.ReadFile(filepath.Join(to, name)); err != nil || !bytes.Equal(got, someBytes(1000)) {
+				t.Errorf("%s: %s: %d bytes, %v", ref, name, len(got), err)
+			}
+		}
+	}
+	r := c.run(t, "import", "urllist:"+n.URL+"/files/no-list.txt", t.TempDir(), "--yes").want(t, 1)
+	if !strings.Contains(r.stderr, "404") {
+		t.Errorf("a list that is not there: %s", r.stderr)
+	}
+	r = c.run(t, "import", "urllist:"+n.URL+"/length/list.txt", t.TempDir(), "--yes").want(t, 1)
+	if !strings.Contains(r.stderr, "neither an ETag nor a time") {
+		t.Errorf("a list whose changes cannot be seen: %s", r.stderr)
+	}
+}
+
 // TestURLListThroughCuts cuts the connections to nginx again and again, and kills the process in the middle.
 func TestURLListThroughCuts(t *testing.T) {
 	n, to := servers.StartNginx(t), filepath.Join(t.TempDir(), "to")
