@@ -97,7 +97,7 @@ func mayImport() []importRule {
 	return []importRule{
 		{"fsm", nil},
 		{"transfer/store/storetest", []string{"transfer/store"}},
-		{"transfer/store", []string{"transfer/store"}}, // providers; store itself would import itself
+		{"transfer/store", []string{"transfer/store", "transfer/store/wire"}}, // providers; store itself would import itself
 		{"transfer", []string{"transfer/store"}},
 		{"cluster", nil},
 		{"notify", nil},

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // CanCopyFrom implements store.Copier.
@@ -30,7 +31,7 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 	source, err := s.copySource(src, from, key)
 	header := make(http.Header)
 	if err == nil {
-		err = setMetadata(header, opts)
+		err = userMetadata().Set(header, &opts.Meta)
 	}
 	if err != nil {
 		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
@@ -83,7 +84,7 @@ func (s *Store) copySource(src store.Source, from store.Object, key string) (str
 	if err := other.checkKey(http.MethodGet, other.prefix+from.Key); err != nil {
 		return "", err
 	}
-	return escapePath(other.bucket + "/" + other.prefix + from.Key), nil
+	return wire.EscapePath(other.bucket + "/" + other.prefix + from.Key), nil
 }
 
 // replacesMeta tells whether the copy gets metadata of its own.

@@ -16,6 +16,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // maxPages bounds the pages of uploads or parts of one key.
@@ -30,7 +31,7 @@ func (s *Store) PartLimits() (smallest, largest int64, most int) {
 func (s *Store) CreateUpload(ctx context.Context, key string, opts store.PutOptions) (string, error) {
 	const op = "create upload"
 	header := make(http.Header)
-	err := setMetadata(header, opts)
+	err := userMetadata().Set(header, &opts.Meta)
 	if err == nil {
 		err = s.checkKey(http.MethodPost, s.prefix+key)
 	}
@@ -116,7 +117,7 @@ func unescaped(key string) string {
 func (s *Store) UploadPart(ctx context.Context, key, id string, n int, body store.Body) (store.Part, error) {
 	r := request{
 		op: "upload part", part: true, method: http.MethodPut, key: key, header: make(http.Header, 8),
-		query: "partNumber=" + strconv.Itoa(n) + "&uploadId=" + escapeQuery(id),
+		query: "partNumber=" + strconv.Itoa(n) + "&uploadId=" + wire.EscapeQuery(id),
 	}
 	resp, err := s.sendBody(ctx, r, body)
 	if err != nil {

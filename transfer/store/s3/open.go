@@ -16,6 +16,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // Limits of S3, https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html and UsingMetadata.html.
@@ -40,7 +41,7 @@ type Store struct {
 	region string
 
 	base   url.URL // of the bucket
-	client *client
+	client *wire.Client
 	api    *s3.Client
 	creds  aws.CredentialsProvider
 	signer signer
@@ -77,15 +78,14 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: fmt.Errorf("load AWS configuration: unexpected HTTP client %T", conf.HTTPClient)}
 	}
 	transport := buildable.GetTransport()
-	transport.DialContext = dialer(transport.DialContext)
 	s := &Store{
 		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: folder(cfg.Location.Path), region: conf.Region,
-		client: &client{transport: transport, idle: idleTimeout, slow: slowTimeout},
+		client: wire.NewClient(transport),
 		creds:  conf.Credentials, now: time.Now,
 		signer: signer{region: conf.Region},
 	}
 	s.api = s3.NewFromConfig(conf, func(o *s3.Options) {
-		o.HTTPClient = s.client
+		o.HTTPClient = sdkClient{s.client}
 		o.Retryer = aws.NopRetryer{}
 		o.UsePathStyle = pathStyle(opts, aws.ToString(o.BaseEndpoint))
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
@@ -167,6 +167,10 @@ func (s *Store) resolve(ctx context.Context) error {
 	return nil
 }
 
+func userMetadata() wire.MetaRules {
+	return wire.MetaRules{Prefix: "X-Amz-Meta-", Most: maxMetadata, Store: "S3"}
+}
+
 // Abilities tells what every S3 store can do.
 func (s *Store) Abilities() store.Abilities {
 	return store.Abilities{
@@ -196,6 +200,6 @@ func (s *Store) Single(ctx context.Context) (key string, ok bool, err error) {
 
 // Close drops the connections that nothing uses.
 func (s *Store) Close() error {
-	s.client.transport.CloseIdleConnections()
+	s.client.Transport.CloseIdleConnections()
 	return nil
 }

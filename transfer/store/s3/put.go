@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // Put implements store.Destination.
@@ -15,7 +16,7 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 	header := make(http.Header, 16)
 	body, err := bodyOfKind(key, body, opts)
 	if err == nil {
-		err = setMetadata(header, opts)
+		err = userMetadata().Set(header, &opts.Meta)
 	}
 	if err != nil {
 		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
@@ -57,9 +58,9 @@ func setCondition(h http.Header, c store.Condition) {
 
 // sendBody sends content with the sums known of it, and learns from the answer what the endpoint makes of them.
 func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http.Response, error) {
-	content, err := newPayload(ctx, body)
+	content, err := wire.NewPayload(ctx, body)
 	if err != nil {
-		return nil, s.wrapBody(ctx, r, err)
+		return nil, s.wrap(ctx, r.op, r.key, err)
 	}
 	r.body = content
 	crc64 := &s.sums.crc64
@@ -95,14 +96,6 @@ func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http
 	return resp, err
 }
 
-// wrapBody classifies content that cannot be sent.
-func (s *Store) wrapBody(ctx context.Context, r request, err error) error {
-	if errors.Is(err, errBadBody) {
-		return &store.Error{Op: r.op, Key: r.key, Class: store.Permanent, Err: err}
-	}
-	return s.wrap(ctx, r.op, r.key, err)
-}
-
 // Delete implements store.Destination.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	resp, err := s.do(ctx, request{op: "delete", method: http.MethodDelete, key: key})
@@ -113,6 +106,6 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	finish(resp.Body)
+	wire.Finish(resp.Body)
 	return nil
 }
