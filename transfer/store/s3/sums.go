@@ -35,8 +35,8 @@ type sumState struct {
 }
 
 // WantSums implements store.SumChooser.
-func (s *Store) WantSums() (md5, crc64 bool) {
-	return !s.sums.etagOpaque.Load(), s.sums.crc64.Load() != crc64None
+func (s *Store) WantSums() store.SumKinds {
+	return store.SumKinds{MD5: !s.sums.etagOpaque.Load(), CRC64NVME: s.sums.crc64.Load() != crc64None}
 }
 
 // setSums sends the sums that are known along, and tells whether an answer will teach something about CRC64NVME.
