@@ -229,15 +229,17 @@ const (
 
 // Abilities are what a store can do, beyond the interfaces it implements.
 type Abilities struct {
-	Scheme       string // "s3", "file"
-	Order        Order
-	Conditional  bool          // Put honours Condition
-	Pinned       bool          // reads with IfMatch are of one version; without it the caller stats again after reading
-	Metadata     bool          // keeps Metadata
-	ExactModTime bool          // keeps ModTime as given, on the object itself
-	ModTimeUnit  time.Duration // precision of ModTime in listings
-	ListsByKeys  bool          // List from a bound costs one request a page (a file system instead walks directories)
-	MaxKey       int           // longest whole key in bytes
+	Scheme      string // "s3", "file"
+	Order       Order
+	Conditional bool // Put honours Condition
+	// ConditionalCreate: Put honours Condition.Absent. Conditional implies it.
+	ConditionalCreate bool
+	Pinned            bool          // reads with IfMatch are of one version; without it the caller stats again after reading
+	Metadata          bool          // keeps Metadata
+	ExactModTime      bool          // keeps ModTime as given, on the object itself
+	ModTimeUnit       time.Duration // precision of ModTime in listings
+	ListsByKeys       bool          // List from a bound costs one request a page (a file system instead walks directories)
+	MaxKey            int           // longest whole key in bytes
 	// HashedBeforeWrite: the Sums that Put returns were taken of the bytes before the write, nothing was read back.
 	HashedBeforeWrite bool
 }

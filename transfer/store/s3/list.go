@@ -40,8 +40,8 @@ func (s *Store) listed(key string, e *wire.Entry) (store.Object, error) {
 	if err != nil {
 		return store.Object{}, err
 	}
-	etag := unquote(e.ETag)
+	etag := wire.Unquote(e.ETag)
 	return store.Object{
-		Key: key, Kind: s.kindOf(key, size), Size: size, ModTime: e.Written(), ETag: etag, Sums: s.sumsOfETag(etag),
+		Key: key, Kind: wire.KindOf(s.prefix+key, size), Size: size, ModTime: e.Written(), ETag: etag, Sums: s.sumsOfETag(etag),
 	}, nil
 }

@@ -123,7 +123,7 @@ func (s *Store) UploadPart(ctx context.Context, key, id string, n int, body stor
 	if err != nil {
 		return store.Part{}, err
 	}
-	etag := unquote(resp.Header.Get("Etag"))
+	etag := wire.Unquote(resp.Header.Get("Etag"))
 	if etag == "" {
 		return store.Part{}, &store.Error{Op: r.op, Key: key, Class: store.Permanent, Err: errors.New("the server gave no ETag")}
 	}
@@ -157,7 +157,7 @@ func (s *Store) ListParts(ctx context.Context, key, id string) ([]store.Part, er
 }
 
 func (s *Store) partFrom(p *types.Part) store.Part {
-	etag := unquote(aws.ToString(p.ETag))
+	etag := wire.Unquote(aws.ToString(p.ETag))
 	sums := store.Checksums{
 		CRC64NVME: decodeSum(aws.ToString(p.ChecksumCRC64NVME), 8),
 		CRC32C:    decodeSum(aws.ToString(p.ChecksumCRC32C), 4),
@@ -178,13 +178,13 @@ func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []stor
 		in.IfNoneMatch = aws.String("*")
 	}
 	if opts.Condition.ETag != "" {
-		in.IfMatch = aws.String(quote(opts.Condition.ETag))
+		in.IfMatch = aws.String(wire.Quote(opts.Condition.ETag))
 	}
 	var size int64
 	for _, p := range parts {
 		size += p.Size
 		in.MultipartUpload.Parts = append(in.MultipartUpload.Parts, types.CompletedPart{
-			PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(quote(p.ETag)),
+			PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(wire.Quote(p.ETag)),
 		})
 	}
 	if opts.BeforeCommit != nil {
@@ -196,7 +196,7 @@ func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []stor
 	if err != nil {
 		return store.Object{}, s.wrap(ctx, op, key, err)
 	}
-	etag := unquote(aws.ToString(out.ETag))
+	etag := wire.Unquote(aws.ToString(out.ETag))
 	o := store.Object{Key: key, Size: size, ETag: etag}
 	if out.ChecksumType != types.ChecksumTypeComposite {
 		o.Sums.CRC64NVME = decodeSum(aws.ToString(out.ChecksumCRC64NVME), 8)

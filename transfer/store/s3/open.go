@@ -79,7 +79,7 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 	}
 	transport := buildable.GetTransport()
 	s := &Store{
-		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: folder(cfg.Location.Path), region: conf.Region,
+		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path), region: conf.Region,
 		client: wire.NewClient(transport),
 		creds:  conf.Credentials, now: time.Now,
 		signer: signer{region: conf.Region},
@@ -102,14 +102,6 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 		s.keepsDots = true
 	}
 	return s, nil
-}
-
-// folder makes a prefix of a path: it always ends in "/", so that "photos" is not "photos-old".
-func folder(path string) string {
-	if path == "" || strings.HasSuffix(path, "/") {
-		return path
-	}
-	return path + "/"
 }
 
 // pathStyle decides between https://endpoint/bucket/key and https://bucket.endpoint/key.
@@ -181,21 +173,10 @@ func (s *Store) Abilities() store.Abilities {
 
 // Single implements store.Single: a path without a "/" at its end may be the key of one object.
 func (s *Store) Single(ctx context.Context) (key string, ok bool, err error) {
-	if s.path == "" || strings.HasSuffix(s.path, "/") {
-		return "", false, nil
-	}
-	was := s.prefix
-	cut := strings.LastIndexByte(s.path, '/') + 1
-	s.prefix, key = s.path[:cut], s.path[cut:]
-	_, err = s.Stat(ctx, key)
-	switch {
-	case err == nil:
-		return key, true, nil
-	case store.ClassOf(err) == store.NotFound:
-		err = nil
-	}
-	s.prefix = was
-	return "", false, err
+	return wire.Single(s.path, &s.prefix, func(key string) error {
+		_, err := s.Stat(ctx, key)
+		return err
+	})
 }
 
 // Close drops the connections that nothing uses.

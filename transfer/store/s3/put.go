@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
@@ -14,7 +13,7 @@ import (
 func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store.PutOptions) (store.Object, error) {
 	const op = "put"
 	header := make(http.Header, 16)
-	body, err := bodyOfKind(key, body, opts)
+	body, err := wire.BodyOfKind(key, body, opts)
 	if err == nil {
 		err = userMetadata().Set(header, &opts.Meta)
 	}
@@ -27,24 +26,9 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 		return store.Object{}, err
 	}
 	return store.Object{
-		Key: key, Kind: s.kindOf(key, body.Size), Size: body.Size,
-		ETag: unquote(resp.Header.Get("Etag")), Sums: s.sumsOf(resp.Header),
+		Key: key, Kind: wire.KindOf(s.prefix+key, body.Size), Size: body.Size,
+		ETag: wire.Unquote(resp.Header.Get("Etag")), Sums: s.sumsOf(resp.Header),
 	}, nil
-}
-
-// bodyOfKind gives directory markers no content, and refuses what S3 cannot hold. Links come as objects whose content and
-// metadata say what they are.
-func bodyOfKind(key string, body store.Body, opts store.PutOptions) (store.Body, error) {
-	switch opts.Kind {
-	case store.KindObject, store.KindSymlink:
-		return body, nil
-	case store.KindDir:
-		if !strings.HasSuffix(key, "/") && key != "" {
-			return body, errors.New("the key of a directory marker ends in \"/\"")
-		}
-		return store.Body{}, nil
-	}
-	return body, errors.New("special files cannot be stored")
 }
 
 func setCondition(h http.Header, c store.Condition) {
@@ -52,7 +36,7 @@ func setCondition(h http.Header, c store.Condition) {
 		h["If-None-Match"] = []string{"*"}
 	}
 	if c.ETag != "" {
-		h["If-Match"] = []string{quote(c.ETag)}
+		h["If-Match"] = []string{wire.Quote(c.ETag)}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
@@ -20,7 +19,7 @@ func (s *Store) head(ctx context.Context, op, key, ifMatch string) (store.Object
 	header := make(http.Header, 8)
 	header["X-Amz-Checksum-Mode"] = []string{"ENABLED"}
 	if ifMatch != "" {
-		header["If-Match"] = []string{quote(ifMatch)}
+		header["If-Match"] = []string{wire.Quote(ifMatch)}
 	}
 	resp, err := s.do(ctx, request{op: op, method: http.MethodHead, key: key, header: header})
 	if err != nil {
@@ -35,20 +34,12 @@ func (s *Store) head(ctx context.Context, op, key, ifMatch string) (store.Object
 
 // objectOf describes an object by the headers of an answer.
 func (s *Store) objectOf(key string, h http.Header, size int64) store.Object {
-	o := store.Object{Key: key, Kind: s.kindOf(key, size), Size: size, ETag: unquote(h.Get("Etag")), Sums: s.sumsOf(h)}
+	o := store.Object{Key: key, Kind: wire.KindOf(s.prefix+key, size), Size: size, ETag: wire.Unquote(h.Get("Etag")), Sums: s.sumsOf(h)}
 	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
 		o.ModTime = t.UTC()
 	}
 	o.Meta = userMetadata().Get(h)
 	return o
-}
-
-// kindOf tells directory markers by their names: empty, and "/" at the end of the whole key.
-func (s *Store) kindOf(key string, size int64) store.Kind {
-	if size == 0 && strings.HasSuffix(s.prefix+key, "/") {
-		return store.KindDir
-	}
-	return store.KindObject
 }
 
 // Open implements store.Source.
@@ -63,7 +54,7 @@ func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (i
 	header := make(http.Header, 8)
 	header["X-Amz-Checksum-Mode"] = []string{"ENABLED"}
 	if opts.IfMatch != "" {
-		header["If-Match"] = []string{quote(opts.IfMatch)}
+		header["If-Match"] = []string{wire.Quote(opts.IfMatch)}
 	}
 	ranged := opts.Offset > 0 || opts.Length > 0
 	if ranged {

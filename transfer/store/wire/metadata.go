@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"strings"
@@ -119,4 +120,18 @@ func isHeaderName(name string) bool {
 		}
 	}
 	return name != ""
+}
+
+// ReplacesMeta tells whether the copy of an object gets metadata of its own.
+func ReplacesMeta(have *store.Metadata, opts store.PutOptions) bool {
+	if have == nil {
+		return !equalMeta(&store.Metadata{}, &opts.Meta)
+	}
+	return !equalMeta(have, &opts.Meta)
+}
+
+func equalMeta(a, b *store.Metadata) bool {
+	return a.ContentType == b.ContentType && a.CacheControl == b.CacheControl && a.ContentDisposition == b.ContentDisposition &&
+		a.ContentEncoding == b.ContentEncoding && a.ContentLanguage == b.ContentLanguage && a.Expires == b.Expires &&
+		maps.Equal(a.User, b.User)
 }
