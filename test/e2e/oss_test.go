@@ -19,7 +19,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,6 +29,7 @@ import (
 	"github.com/aliyun/aliyun-oss-go-sdk/oss"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bucketbrigade/brigade/test/fakes/memory"
 	fake "github.com/bucketbrigade/brigade/test/fakes/oss"
 )
 
@@ -240,6 +243,135 @@ func TestOSSOtherKinds(t *testing.T) {
 			}
 		}
 	}
+}
+
+// isPart tells requests that send part n of an upload.
+func isPart(r *http.Request, n string) bool {
+	return r.Method == http.MethodPut && r.URL.Query().Get("partNumber") == n
+}
+
+// A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more.
+func TestOSSUploadIsResumed(t *testing.T) {
+	source, b := filepath.Join(t.TempDir(), "source"), newOSSBucket(t)
+	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
+	foreign, err := b.client.InitiateMultipartUpload("x/big") // someone else's, at the same key
+	if err != nil {
+		t.Fatal(err)
+	}
+	stuck, ended := make(chan struct{}), make(chan struct{})
+	defer close(ended)
+	var once sync.Once
+	var parts atomic.Int64
+	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
+		if isPart(r, "5") {
+			_, _ = io.Copy(io.Discard, r.Body) // what it ends with shows below
+			for len(partsOf(b, "x/big")) < 4 && r.Context().Err() == nil {
+				runtime.Gosched()
+			}
+			once.Do(func() { close(stuck) })
+			select {
+			case <-r.Context().Done():
+			case <-ended:
+			}
+			return true
+		}
+		return false
+	})
+	c := command{env: b.env("DST"), state: filepath.Join(t.TempDir(), "state")}
+	args := []string{"import", source, b.location("x/"), "--yes", "--json"}
+	p := c.start(t, args...)
+	select {
+	case <-stuck:
+	case <-time.After(time.Minute):
+		t.Error("the last part was never sent after the others")
+	}
+	p.kill(t)
+	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Has("partNumber") {
+			parts.Add(1)
+		}
+		return false
+	})
+	c.run(t, args...).want(t, 0)
+	same(t, b.holdings(t, "x/"), holdings(t, source))
+	if parts.Load() != 1 {
+		t.Errorf("%d parts were sent again, want the one that was missing", parts.Load())
+	}
+	if open := b.server.NewBucket(b.name).Uploads(); len(open) != 1 || open[0].ID != foreign.UploadID {
+		t.Errorf("uploads open at the end: %+v, want the foreign one", open)
+	}
+}
+
+// partsOf gives the parts that the bucket holds of uploads of a key.
+func partsOf(b *ossBucket, key string) (parts []*memory.Part) {
+	held := b.server.NewBucket(b.name)
+	for _, u := range held.Uploads() {
+		if u.Key == key {
+			p, _ := held.Parts(key, u.ID)
+			parts = append(parts, p...)
+		}
+	}
+	return parts
+}
+
+// The answer to the completion of an upload is lost: the upload then is unknown, and a look at the object settles it.
+func TestOSSLostCompletion(t *testing.T) {
+	source, b := filepath.Join(t.TempDir(), "source"), newOSSBucket(t)
+	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
+	var lost atomic.Bool
+	b.server.OnRequest(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPost && r.URL.Query().Has("uploadId") && !lost.Swap(true) {
+			b.server.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	c := command{env: b.env("DST")}
+	doc := c.run(t, "import", source, b.location("x/"), "--yes", "--json").want(t, 0).document(t)
+	if doc.Objects["copied"] != 1 || !lost.Load() {
+		t.Errorf("%v, answer lost: %v", doc.Objects, lost.Load())
+	}
+	same(t, b.holdings(t, "x/"), holdings(t, source))
+}
+
+// What arrives other than it was sent is found by the CRC64 of the answer, and sent again.
+func TestOSSDamageOnTheWay(t *testing.T) {
+	source, b := filepath.Join(t.TempDir(), "source"), newOSSBucket(t)
+	writeFile(t, filepath.Join(source, "small"), 1000, 1)
+	writeFile(t, filepath.Join(source, "streamed"), 5<<20, 2)
+	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
+	var damaged sync.Map
+	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut {
+			return false
+		}
+		if _, done := damaged.LoadOrStore(r.URL.Path, true); done {
+			return false
+		}
+		r.Body = io.NopCloser(&flip{r: r.Body})
+		r.Header.Del("Content-Md5") // V4 signs it, so this is for requests without
+		return false
+	})
+	c := command{env: b.env("DST")}
+	c.run(t, "import", source, b.location("x/"), "--yes").want(t, 0)
+	b.server.OnRequest(nil)
+	same(t, b.holdings(t, "x/"), holdings(t, source))
+}
+
+// flip changes the first byte of what is read.
+type flip struct {
+	r    io.Reader
+	done bool
+}
+
+// Read reads.
+func (f *flip) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if n > 0 && !f.done {
+		p[0] ^= 1
+		f.done = true
+	}
+	return n, err
 }
 
 // Real names: the default endpoint, over TLS, the bucket as a sub-domain, through a proxy that leads all of it here.

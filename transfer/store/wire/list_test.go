@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -29,4 +30,42 @@ func TestSmallPagesAreNotReadAhead(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// FuzzListing: whatever a server answers, keys come strictly ascending and under the prefix, or the listing is refused; and
+// it ends.
+func FuzzListing(f *testing.F) {
+	f.Add([]byte(simple), "")
+	f.Add([]byte(strings.ReplaceAll(simple, "<Key>c</Key>", "<Key>a</Key><Size>1</Size>")), "a")
+	f.Add([]byte("<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken></ListBucketResult>"), "p/")
+	f.Fuzz(func(t *testing.T, data []byte, prefix string) {
+		g := &Listing{
+			Prefix: prefix, PageSize: 1000,
+			Fetch: func(context.Context, string, string, int) (*Page, error) { return ParseListing(data) },
+			Object: func(key string, e *Entry) (store.Object, error) {
+				size, err := e.Bytes()
+				return store.Object{Key: key, Size: size}, err
+			},
+			Wrap: func(_ context.Context, err error) error { return err },
+		}
+		l := g.List(store.ListOptions{})
+		defer func() { _ = l.Close() }()
+		last, some := "", false
+		for range 3 { // the same page again is out of order, or its token repeats
+			page, err := l.Next(t.Context())
+			if err != nil {
+				if page != nil {
+					t.Errorf("a page with an error: %v", err)
+				}
+				return
+			}
+			for _, o := range page {
+				if some && o.Key <= last || o.Size < 0 {
+					t.Errorf("key %q of %d bytes after %q", o.Key, o.Size, last)
+				}
+				last, some = o.Key, true
+			}
+		}
+		t.Error("the listing does not end")
+	})
 }
