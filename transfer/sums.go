@@ -21,6 +21,11 @@ type wanted struct{ md5, crc64, crc32c, sha256, ecma bool }
 // none tells that nothing is computed.
 func (w wanted) none() bool { return w == wanted{} }
 
+// and adds what else is wanted: a listing of parts may tell other sums than the answers to sending them.
+func (w wanted) and(v wanted) wanted {
+	return wanted{w.md5 || v.md5, w.crc64 || v.crc64, w.crc32c || v.crc32c, w.sha256 || v.sha256, w.ecma || v.ecma}
+}
+
 // wantedSums chooses the sums of one object: those that the destination reports, and one that the source has told. When
 // neither side tells any, CRC64NVME is taken for the record, because it is the cheapest.
 func wantedSums(job *Job, src store.Checksums, sent sending) wanted {
