@@ -45,6 +45,7 @@ Exit codes: 0 done, 1 refused or paused, 2 wrong usage, 3 some objects failed, 4
 		Example: `  brigade import ./photos s3://archive/photos/
   brigade import s3://photos/2019/ /mnt/photos --include '*.jpg' --exclude 'tmp/**'
   brigade import job.yaml --set task.objects=500
+  brigade import ./photos 'oss://archive/photos/?region=cn-hangzhou'
   brigade import --type verify ./photos s3://archive/photos/
   brigade import --type list s3://archive/`,
 		Args: argCount(1, 2),

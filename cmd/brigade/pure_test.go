@@ -42,6 +42,10 @@ func TestOverlapOfURLs(t *testing.T) {
 		{"s3://b/?endpoint=http://h:1", "s3://b/?endpoint=http://h:2", ""},
 		{"s3://b/?endpoint=http://h:1", "s3://b/", ""},
 		{"s3://b/x/", "/b/x/", ""},
+		{"oss://b/x/?region=cn-hangzhou", "oss://b/?endpoint=oss-cn-hangzhou-internal.aliyuncs.com", "lies inside the destination"},
+		{"oss://b/?region=cn-hangzhou", "oss://c/?region=cn-hangzhou", ""},
+		{"oss://b/?endpoint=http://h:1", "oss://b/?endpoint=http://h:2", ""},
+		{"oss://b/?endpoint=http://h:1", "s3://b/?endpoint=http://h:1", ""},
 	} {
 		err := overlap(parse(t, tc.src), parse(t, tc.dst))
 		checkError(t, tc.src+" to "+tc.dst, err, tc.want)
