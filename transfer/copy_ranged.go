@@ -37,7 +37,7 @@ func (c *copier) putRanges(ctx context.Context, to store.RangeWriter) error {
 // nothing of what it was given, so this is the only check there is, and the object is read in one piece for it.
 func (c *copier) onlyWholeSums() bool {
 	s := c.src.Sums
-	return (s.MD5 != "" || s.SHA256 != "") && s.CRC64NVME == "" && s.CRC32C == ""
+	return (s.MD5 != "" || s.SHA256 != "") && s.CRC64NVME == "" && s.CRC32C == "" && s.CRC64ECMA == ""
 }
 
 // writeRanges writes all ranges and makes the object exist if they are what the source reports.

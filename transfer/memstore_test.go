@@ -271,7 +271,9 @@ func (s *memStore) keep(key string, data []byte, opts store.PutOptions, change .
 
 func (s *memStore) Abilities() store.Abilities { return s.ab }
 
-func (s *memStore) WantSums() (md5, crc64 bool) { return s.want[0], s.want[1] }
+func (s *memStore) WantSums() store.SumKinds {
+	return store.SumKinds{MD5: s.want[0], CRC64NVME: s.want[1]}
+}
 
 func (s *memStore) Check(ctx context.Context) (time.Time, error) {
 	if _, err := s.enter(ctx, "check", ""); err != nil {

@@ -251,7 +251,7 @@ func (m *multipart) keep(ctx context.Context, i int) (bool, error) {
 	}
 	var sums store.Checksums
 	err := m.n.retry(ctx, m.lease, func() (err error) {
-		sums, err = m.readPart(ctx, i)
+		sums, err = m.readPart(ctx, i, m.want.and(wantedOf(held.Sums)))
 		return err
 	})
 	if err != nil {
@@ -265,10 +265,10 @@ func (m *multipart) keep(ctx context.Context, i int) (bool, error) {
 	return false, nil
 }
 
-// readPart computes the sums of part i of the source without sending it.
-func (m *multipart) readPart(ctx context.Context, i int) (store.Checksums, error) {
+// readPart computes sums of part i of the source without sending it.
+func (m *multipart) readPart(ctx context.Context, i int, want wanted) (store.Checksums, error) {
 	off, length := m.plan.span(i)
-	return m.hashRange(ctx, off, length, m.want, func([]byte, int64) error { return nil })
+	return m.hashRange(ctx, off, length, want, func([]byte, int64) error { return nil })
 }
 
 // hashRange reads a range of the source piece by piece, hands each to take with its offset in the object, and returns

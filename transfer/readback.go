@@ -30,7 +30,7 @@ func (n *Node) readSumsOnce(ctx context.Context, s store.Source, o *store.Object
 		return store.Checksums{}, fmt.Errorf("wait for a buffer: %w", err)
 	}
 	defer n.Memory.Put(buf)
-	h := newHasher(wanted{md5: true, crc64: true, crc32c: true})
+	h := newHasher(wanted{md5: true, crc64: true, crc32c: true, ecma: true})
 	for {
 		m, err := body.Read(buf)
 		h.add(buf[:m])

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/crc32"
+	"hash/crc64"
 
 	"github.com/minio/crc64nvme"
 
@@ -15,10 +16,15 @@ import (
 )
 
 // wanted names the sums that something can be compared with; no other is computed.
-type wanted struct{ md5, crc64, crc32c, sha256 bool }
+type wanted struct{ md5, crc64, crc32c, sha256, ecma bool }
 
 // none tells that nothing is computed.
 func (w wanted) none() bool { return w == wanted{} }
+
+// and adds what else is wanted: a listing of parts may tell other sums than the answers to sending them.
+func (w wanted) and(v wanted) wanted {
+	return wanted{w.md5 || v.md5, w.crc64 || v.crc64, w.crc32c || v.crc32c, w.sha256 || v.sha256, w.ecma || v.ecma}
+}
 
 // wantedSums chooses the sums of one object: those that the destination reports, and one that the source has told. When
 // neither side tells any, CRC64NVME is taken for the record, because it is the cheapest.
@@ -27,13 +33,15 @@ func wantedSums(job *Job, src store.Checksums, sent sending) wanted {
 		return wanted{}
 	}
 	w := wantedBySent(job, src, sent)
-	covered := w.md5 && src.MD5 != "" || w.crc64 && src.CRC64NVME != ""
+	covered := w.md5 && src.MD5 != "" || w.crc64 && src.CRC64NVME != "" || w.ecma && src.CRC64ECMA != ""
 	switch {
 	case covered:
 	case src.CRC64NVME != "":
 		w.crc64 = true
 	case src.CRC32C != "":
 		w.crc32c = true
+	case src.CRC64ECMA != "":
+		w.ecma = true
 	case src.MD5 != "":
 		w.md5 = true
 	case src.SHA256 != "":
@@ -56,7 +64,8 @@ const (
 
 // wantedBySent chooses the sums that the destination's answer can be compared with. Where it offers both, one is enough
 // for content that can be summed again: one that the source has told too, else the cheaper one. Content that is gone
-// once it is sent needs both, because an answer may lack the CRC64NVME of what was not announced with it.
+// once it is sent needs both, because an answer may lack the CRC64NVME of what was not announced with it. A CRC64ECMA is
+// always told, so it alone will do.
 func wantedBySent(job *Job, src store.Checksums, sent sending) wanted {
 	if job.Destination.Abilities().HashedBeforeWrite {
 		return wanted{}
@@ -65,8 +74,11 @@ func wantedBySent(job *Job, src store.Checksums, sent sending) wanted {
 	if !ok {
 		return wanted{md5: true}
 	}
-	w := wanted{}
-	w.md5, w.crc64 = c.WantSums()
+	told := c.WantSums()
+	if told.CRC64ECMA {
+		return wanted{ecma: true}
+	}
+	w := wanted{md5: told.MD5, crc64: told.CRC64NVME}
 	if w.md5 && w.crc64 && sent == summedBefore {
 		w.md5 = src.MD5 != "" && src.CRC64NVME == ""
 		w.crc64 = !w.md5
@@ -81,6 +93,8 @@ func wantedOf(told store.Checksums) wanted {
 		return wanted{crc64: true}
 	case told.CRC32C != "":
 		return wanted{crc32c: true}
+	case told.CRC64ECMA != "":
+		return wanted{ecma: true}
 	case told.MD5 != "":
 		return wanted{md5: true}
 	}
@@ -90,7 +104,7 @@ func wantedOf(told store.Checksums) wanted {
 // wantedOfParts chooses the sums of the parts of one object: of the source's sums only those can be used that are put
 // together from parts.
 func wantedOfParts(job *Job, src store.Checksums, sameParts bool, sent sending) wanted {
-	combinable := store.Checksums{CRC64NVME: src.CRC64NVME, CRC32C: src.CRC32C}
+	combinable := store.Checksums{CRC64NVME: src.CRC64NVME, CRC32C: src.CRC32C, CRC64ECMA: src.CRC64ECMA}
 	w := wantedSums(job, combinable, sent)
 	if !w.none() && sameParts {
 		w.md5 = true
@@ -101,7 +115,10 @@ func wantedOfParts(job *Job, src store.Checksums, sameParts bool, sent sending) 
 	return w
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	ecma       = crc64.MakeTable(crc64.ECMA)
+)
 
 // hasher computes the wanted sums of what is written to it.
 type hasher struct {
@@ -111,6 +128,7 @@ type hasher struct {
 	sha256 hash.Hash
 	crc64  uint64
 	crc32c uint32
+	ecma   uint64
 }
 
 func newHasher(w wanted) *hasher {
@@ -139,6 +157,9 @@ func (h *hasher) add(p []byte) {
 	if h.want.crc32c {
 		h.crc32c = crc32.Update(h.crc32c, castagnoli, p)
 	}
+	if h.want.ecma {
+		h.ecma = crc64.Update(h.ecma, ecma, p)
+	}
 }
 
 // sums returns the sums of all bytes so far.
@@ -155,6 +176,9 @@ func (h *hasher) sums() store.Checksums {
 	}
 	if h.want.crc32c {
 		s.CRC32C = crc32Text(h.crc32c)
+	}
+	if h.want.ecma {
+		s.CRC64ECMA = crc64Text(h.ecma)
 	}
 	return s
 }
@@ -176,6 +200,9 @@ func sumsOf(w wanted, p []byte) store.Checksums {
 	if w.crc32c {
 		s.CRC32C = crc32Text(crc32.Checksum(p, castagnoli))
 	}
+	if w.ecma {
+		s.CRC64ECMA = crc64Text(crc64.Checksum(p, ecma))
+	}
 	return s
 }
 
@@ -186,13 +213,17 @@ func crc32Text(v uint32) string { return string(binary.BigEndian.AppendUint32(ni
 // combineParts computes what is known of a whole from what is known of all its parts, in order: the CRCs of the
 // content and the multipart ETag. A sum that one part lacks is unknown of the whole.
 func combineParts(parts []store.Part) store.Checksums {
-	var crc64 uint64
+	var nvme, xz uint64
 	var crc32c uint32
-	has64, has32, hasMD5 := len(parts) > 0, len(parts) > 0, len(parts) > 0
+	some := len(parts) > 0
+	has64, hasECMA, has32, hasMD5 := some, some, some, some
 	list := make([]byte, 0, len(parts)*md5.Size)
 	for _, p := range parts {
 		if has64 = has64 && len(p.Sums.CRC64NVME) == 8; has64 {
-			crc64 = combineCRC64(crc64, binary.BigEndian.Uint64([]byte(p.Sums.CRC64NVME)), p.Size)
+			nvme = combineCRC64(nvme, binary.BigEndian.Uint64([]byte(p.Sums.CRC64NVME)), p.Size, polyCRC64NVME)
+		}
+		if hasECMA = hasECMA && len(p.Sums.CRC64ECMA) == 8; hasECMA {
+			xz = combineCRC64(xz, binary.BigEndian.Uint64([]byte(p.Sums.CRC64ECMA)), p.Size, crc64.ECMA)
 		}
 		if has32 = has32 && len(p.Sums.CRC32C) == 4; has32 {
 			crc32c = combineCRC32C(crc32c, binary.BigEndian.Uint32([]byte(p.Sums.CRC32C)), p.Size)
@@ -202,7 +233,10 @@ func combineParts(parts []store.Part) store.Checksums {
 	}
 	var s store.Checksums
 	if has64 {
-		s.CRC64NVME = crc64Text(crc64)
+		s.CRC64NVME = crc64Text(nvme)
+	}
+	if hasECMA {
+		s.CRC64ECMA = crc64Text(xz)
 	}
 	if has32 {
 		s.CRC32C = crc32Text(crc32c)
@@ -216,13 +250,13 @@ func combineParts(parts []store.Part) store.Checksums {
 
 // The polynomials, bit-reversed: the highest bit is the coefficient of x^0.
 const (
-	polyCRC64  = 0x9a6c9329ac4bc9b5
-	polyCRC32C = 0x82f63b78
+	polyCRC64NVME = 0x9a6c9329ac4bc9b5
+	polyCRC32C    = 0x82f63b78
 )
 
-// combineCRC64 returns the CRC64NVME of a followed by b, where b has size bytes.
-func combineCRC64(a, b uint64, size int64) uint64 {
-	return multiply(a, shift(size, 1<<63, polyCRC64), 1<<63, polyCRC64) ^ b
+// combineCRC64 returns the CRC of a followed by b, where b has size bytes.
+func combineCRC64(a, b uint64, size int64, poly uint64) uint64 {
+	return multiply(a, shift(size, 1<<63, poly), 1<<63, poly) ^ b
 }
 
 // combineCRC32C returns the CRC32C of a followed by b, where b has size bytes.

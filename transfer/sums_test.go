@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/crc32"
+	"hash/crc64"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,8 +20,12 @@ func TestCombineCRC(t *testing.T) {
 		data := content(rapid.IntRange(0, 5000).Draw(t, "size"), rapid.Uint64().Draw(t, "seed"))
 		cut := rapid.IntRange(0, len(data)).Draw(t, "cut")
 		a, b := data[:cut], data[cut:]
-		if got := combineCRC64(crc64nvme.Checksum(a), crc64nvme.Checksum(b), int64(len(b))); got != crc64nvme.Checksum(data) {
+		if got := combineCRC64(crc64nvme.Checksum(a), crc64nvme.Checksum(b), int64(len(b)), polyCRC64NVME); got != crc64nvme.Checksum(data) {
 			t.Fatalf("crc64nvme %x, directly %x", got, crc64nvme.Checksum(data))
+		}
+		xz := func(p []byte) uint64 { return crc64.Checksum(p, ecma) }
+		if got := combineCRC64(xz(a), xz(b), int64(len(b)), crc64.ECMA); got != xz(data) {
+			t.Fatalf("crc64ecma %x, directly %x", got, xz(data))
 		}
 		sum := func(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
 		if got := combineCRC32C(sum(a), sum(b), int64(len(b))); got != sum(data) {
@@ -30,7 +35,7 @@ func TestCombineCRC(t *testing.T) {
 }
 
 func TestCombineParts(t *testing.T) {
-	all := wanted{md5: true, crc64: true, crc32c: true, sha256: true}
+	all := wanted{md5: true, crc64: true, crc32c: true, sha256: true, ecma: true}
 	data := content(1000, 8)
 	var parts []store.Part
 	for off := 0; off < len(data); off += 300 {
@@ -38,7 +43,7 @@ func TestCombineParts(t *testing.T) {
 		parts = append(parts, store.Part{Size: int64(len(p)), Sums: sumsOf(all, p)})
 	}
 	got, whole := combineParts(parts), sumsOf(all, data)
-	if got.CRC64NVME != whole.CRC64NVME || got.CRC32C != whole.CRC32C || got.MD5 != "" || got.SHA256 != "" {
+	if got.CRC64NVME != whole.CRC64NVME || got.CRC32C != whole.CRC32C || got.CRC64ECMA != whole.CRC64ECMA || got.MD5 != "" || got.SHA256 != "" {
 		t.Errorf("combined %v, whole %v", got.Hex(), whole.Hex())
 	}
 	s := memMultipart{newMemStore()}
@@ -56,8 +61,8 @@ func TestCombineParts(t *testing.T) {
 }
 
 func TestHasherIsSumsOf(t *testing.T) {
-	for i := range 16 {
-		w := wanted{i&1 > 0, i&2 > 0, i&4 > 0, i&8 > 0}
+	for i := range 32 {
+		w := wanted{i&1 > 0, i&2 > 0, i&4 > 0, i&8 > 0, i&16 > 0}
 		h := newHasher(w)
 		data := content(1000, 3)
 		h.add(data[:7])
@@ -75,7 +80,12 @@ type chooser struct {
 	md5, crc64 bool
 }
 
-func (c chooser) WantSums() (md5, crc64 bool) { return c.md5, c.crc64 }
+func (c chooser) WantSums() store.SumKinds { return store.SumKinds{MD5: c.md5, CRC64NVME: c.crc64} }
+
+// ecmaStore is a destination that reports a CRC64ECMA and an MD5 of all that it takes.
+type ecmaStore struct{ *memStore }
+
+func (ecmaStore) WantSums() store.SumKinds { return store.SumKinds{MD5: true, CRC64ECMA: true} }
 
 // plainDestination hides all optional interfaces.
 type plainDestination struct{ store.Destination }
@@ -83,6 +93,7 @@ type plainDestination struct{ store.Destination }
 func TestWantedSums(t *testing.T) {
 	s, disk := newMemStore(), newMemDisk()
 	md5, crc64, crc32c, sha256 := store.Checksums{MD5: "m"}, store.Checksums{CRC64NVME: "c"}, store.Checksums{CRC32C: "3"}, store.Checksums{SHA256: "s"}
+	ecmaSum := store.Checksums{CRC64ECMA: "e"}
 	for i, tc := range []struct {
 		dst    store.Destination
 		verify string
@@ -108,6 +119,12 @@ func TestWantedSums(t *testing.T) {
 		{chooser{s, true, true}, "checksum", md5, summedAfter, wanted{md5: true, crc64: true}},
 		{chooser{s, true, true}, "checksum", store.Checksums{}, summedAfter, wanted{md5: true, crc64: true}},
 		{chooser{s, true, false}, "checksum", store.Checksums{}, summedAfter, wanted{md5: true}},
+		{ecmaStore{s}, "checksum", store.Checksums{}, summedBefore, wanted{ecma: true}},
+		{ecmaStore{s}, "checksum", store.Checksums{}, summedAfter, wanted{ecma: true}},
+		{ecmaStore{s}, "checksum", md5, summedAfter, wanted{md5: true, ecma: true}},
+		{ecmaStore{s}, "checksum", md5.Merge(ecmaSum), summedAfter, wanted{ecma: true}},
+		{chooser{s, false, false}, "checksum", ecmaSum.Merge(md5), summedBefore, wanted{ecma: true}},
+		{chooser{s, true, true}, "checksum", ecmaSum, summedAfter, wanted{md5: true, crc64: true, ecma: true}},
 	} {
 		if diff := cmp.Diff(tc.want, wantedSums(&Job{Destination: tc.dst, Verify: tc.verify}, tc.src, tc.sent), cmp.AllowUnexported(wanted{})); diff != "" {
 			t.Errorf("row %d: %s", i, diff)
@@ -121,7 +138,7 @@ func BenchmarkSums(b *testing.B) {
 		name string
 		want wanted
 	}{{"md5", wanted{md5: true}}, {"crc64nvme", wanted{crc64: true}}, {"crc32c", wanted{crc32c: true}}, {"sha256", wanted{sha256: true}},
-		{"md5+crc64nvme", wanted{md5: true, crc64: true}}} {
+		{"crc64ecma", wanted{ecma: true}}, {"md5+crc64nvme", wanted{md5: true, crc64: true}}} {
 		b.Run(w.name, func(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			h := newHasher(w.want)

@@ -49,6 +49,7 @@ Exit codes: 0 done, 1 refused or paused, 2 wrong usage, 3 some objects failed, 4
   brigade import job.yaml --set task.objects=500
   brigade import urllist:urls.txt s3://archive/web/
   brigade import ./photos s3://archive/photos/ --set filter.keys_from=keys.txt
+  brigade import ./photos 'oss://archive/photos/?region=cn-hangzhou'
   brigade import --type verify ./photos s3://archive/photos/
   brigade import --type list s3://archive/`,
 		Args: argCount(1, 2),

@@ -56,6 +56,11 @@ func endpointOf(l store.Location) string {
 		return text
 	}
 	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if l.Scheme == "oss" && (host == "" || strings.HasSuffix(host, ".aliyuncs.com")) {
+		// Bucket names are unique in all of OSS, and a bucket has several endpoints
+		// (https://www.alibabacloud.com/help/en/oss/user-guide/bucket-naming-conventions).
+		return "aliyuncs.com"
+	}
 	if host == "localhost" {
 		host = "127.0.0.1"
 	}

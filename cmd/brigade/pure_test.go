@@ -45,6 +45,10 @@ func TestOverlapOfURLs(t *testing.T) {
 		{"obs://b/?region=cn-north-4", "s3://b/a/?endpoint=obs.cn-north-4.myhuaweicloud.com", "lies inside the source"},
 		{"obs://b/?region=cn-north-4", "obs://b/a/?region=cn-north-1", ""},
 		{"ks3://b/?region=cn-beijing", "ks3://b/?endpoint=https://ks3-cn-beijing.ksyuncs.com", "the same place"},
+		{"oss://b/x/?region=cn-hangzhou", "oss://b/?endpoint=oss-cn-hangzhou-internal.aliyuncs.com", "lies inside the destination"},
+		{"oss://b/?region=cn-hangzhou", "oss://c/?region=cn-hangzhou", ""},
+		{"oss://b/?endpoint=http://h:1", "oss://b/?endpoint=http://h:2", ""},
+		{"oss://b/?endpoint=http://h:1", "s3://b/?endpoint=http://h:1", ""},
 	} {
 		err := overlap(parse(t, tc.src), parse(t, tc.dst))
 		checkError(t, tc.src+" to "+tc.dst, err, tc.want)

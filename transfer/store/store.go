@@ -91,9 +91,10 @@ type Ranged interface {
 
 // SumChooser is a Destination that tells which sums of what it is sent its answers can be compared with.
 type SumChooser interface {
-	// WantSums tells whether the store reports the MD5 and the CRC64NVME of what it received. Either one proves the
-	// arrival; both may be true, and both may be false. It learns from answers, so ask before each object or part.
-	WantSums() (md5, crc64 bool)
+	// WantSums tells which sums the store reports of what it received. Any one proves the arrival; it may be none. An
+	// MD5 or CRC64NVME may be reported only of content that was announced with it, a CRC64ECMA is reported of all. It
+	// learns from answers, so ask before each object or part.
+	WantSums() SumKinds
 }
 
 // Single is a Source whose location may name one object instead of a folder.
@@ -247,15 +248,17 @@ const (
 
 // Abilities are what a store can do, beyond the interfaces it implements.
 type Abilities struct {
-	Scheme       string // "s3", "file"
-	Order        Order
-	Conditional  bool          // Put honours Condition
-	Pinned       bool          // reads with IfMatch are of one version; without it the caller stats again after reading
-	Metadata     bool          // keeps Metadata
-	ExactModTime bool          // keeps ModTime as given, on the object itself
-	ModTimeUnit  time.Duration // precision of ModTime in listings
-	ListsByKeys  bool          // List from a bound costs one request a page (a file system instead walks directories)
-	MaxKey       int           // longest whole key in bytes
+	Scheme      string // "s3", "file"
+	Order       Order
+	Conditional bool // Put honours Condition
+	// ConditionalCreate: Put honours Condition.Absent. Conditional implies it.
+	ConditionalCreate bool
+	Pinned            bool          // reads with IfMatch are of one version; without it the caller stats again after reading
+	Metadata          bool          // keeps Metadata
+	ExactModTime      bool          // keeps ModTime as given, on the object itself
+	ModTimeUnit       time.Duration // precision of ModTime in listings
+	ListsByKeys       bool          // List from a bound costs one request a page (a file system instead walks directories)
+	MaxKey            int           // longest whole key in bytes
 	// HashedBeforeWrite: the Sums that Put returns were taken of the bytes before the write, nothing was read back.
 	HashedBeforeWrite bool
 }

@@ -10,10 +10,14 @@ type Checksums struct {
 	MD5       string // 16 bytes
 	CRC32C    string // 4 bytes
 	CRC64NVME string // 8 bytes
+	CRC64ECMA string // 8 bytes; CRC-64/XZ, which OSS, COS and BOS report
 	SHA256    string // 32 bytes
 	// PartsMD5 is a multipart ETag, "hex-N": equal ones mean equal content, different ones may only differ in part size.
 	PartsMD5 string
 }
+
+// SumKinds are kinds of checksums.
+type SumKinds struct{ MD5, CRC64NVME, CRC64ECMA bool }
 
 // IsZero tells that nothing is known.
 func (c Checksums) IsZero() bool { return c == Checksums{} }
@@ -24,6 +28,7 @@ func (c Checksums) Match(d Checksums) (equal, known bool, by string) {
 		{"sha256", c.SHA256, d.SHA256},
 		{"md5", c.MD5, d.MD5},
 		{"crc64nvme", c.CRC64NVME, d.CRC64NVME},
+		{"crc64ecma", c.CRC64ECMA, d.CRC64ECMA},
 		{"crc32c", c.CRC32C, d.CRC32C},
 	} {
 		if s.a != "" && s.b != "" {
@@ -41,7 +46,7 @@ func (c Checksums) Merge(d Checksums) Checksums {
 	for _, p := range []struct {
 		dst *string
 		src string
-	}{{&c.MD5, d.MD5}, {&c.CRC32C, d.CRC32C}, {&c.CRC64NVME, d.CRC64NVME}, {&c.SHA256, d.SHA256}, {&c.PartsMD5, d.PartsMD5}} {
+	}{{&c.MD5, d.MD5}, {&c.CRC32C, d.CRC32C}, {&c.CRC64NVME, d.CRC64NVME}, {&c.CRC64ECMA, d.CRC64ECMA}, {&c.SHA256, d.SHA256}, {&c.PartsMD5, d.PartsMD5}} {
 		if *p.dst == "" {
 			*p.dst = p.src
 		}
@@ -52,7 +57,9 @@ func (c Checksums) Merge(d Checksums) Checksums {
 // Hex returns the known sums by name, in hexadecimal, for records and reports.
 func (c Checksums) Hex() map[string]string {
 	m := map[string]string{}
-	for name, v := range map[string]string{"md5": c.MD5, "crc32c": c.CRC32C, "crc64nvme": c.CRC64NVME, "sha256": c.SHA256} {
+	for name, v := range map[string]string{
+		"md5": c.MD5, "crc32c": c.CRC32C, "crc64nvme": c.CRC64NVME, "crc64ecma": c.CRC64ECMA, "sha256": c.SHA256,
+	} {
 		if v != "" {
 			m[name] = hex.EncodeToString([]byte(v))
 		}

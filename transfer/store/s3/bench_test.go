@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // benchStore opens a store on a server that takes and gives 4 KiB without a thought.
@@ -110,11 +111,11 @@ func BenchmarkPut4KBare(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		resp, err := s.client.transport.RoundTrip(req)
+		resp, err := s.client.Transport.RoundTrip(req)
 		if err != nil {
 			b.Fatal(err)
 		}
-		finish(resp.Body)
+		wire.Finish(resp.Body)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // endOf takes one connection and reports how it ended after at least one byte of content came.
@@ -66,7 +67,7 @@ func TestBrokenUploadsNeverEndInAnOrderlyWay(t *testing.T) {
 				ended := make(chan error, 1)
 				go endOf(t, in, ended)
 				s := openURL(t, scheme+"://"+l.Addr().String(), "")
-				s.client.transport.TLSClientConfig.InsecureSkipVerify = true
+				s.client.Transport.TLSClientConfig.InsecureSkipVerify = true
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				cause := errors.New("the source broke")
@@ -76,7 +77,7 @@ func TestBrokenUploadsNeverEndInAnOrderlyWay(t *testing.T) {
 				case "is canceled":
 					content.fail = func() error { cancel(); return ctx.Err() }
 				case "stalls":
-					s.client.idle = 50 * time.Millisecond
+					s.client.Idle = 50 * time.Millisecond
 					body.Size = int64(content.left)
 					content.fail = func() error { return io.EOF }
 				}
@@ -99,10 +100,10 @@ func TestUploadsOverTLSShareConnections(t *testing.T) {
 	}))
 	defer server.Close()
 	s := openURL(t, server.URL, "")
-	s.client.transport.TLSClientConfig.InsecureSkipVerify = true
+	s.client.Transport.TLSClientConfig.InsecureSkipVerify = true
 	dials := 0
-	dial := s.client.transport.DialContext
-	s.client.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dial := s.client.Transport.DialContext
+	s.client.Transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		dials++
 		return dial(ctx, network, addr)
 	}
@@ -138,8 +139,8 @@ func TestSilentServersAreGivenUp(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	s.client.idle = 50 * time.Millisecond
-	var stalled errStalled
+	s.client.Idle = 50 * time.Millisecond
+	var stalled wire.Stalled
 	if _, err := s.Stat(t.Context(), "k"); !errors.As(err, &stalled) || store.ClassOf(err) != store.Transient {
 		t.Errorf("no answer: %v", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // CanCopyFrom implements store.Copier.
@@ -30,7 +30,7 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 	source, err := s.copySource(src, from, key)
 	header := make(http.Header)
 	if err == nil {
-		err = setMetadata(header, opts)
+		err = userMetadata().Set(header, &opts.Meta)
 	}
 	if err != nil {
 		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
@@ -39,9 +39,9 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 		Bucket: &s.bucket, Key: aws.String(s.prefix + key), CopySource: &source, MetadataDirective: types.MetadataDirectiveCopy,
 	}
 	if from.ETag != "" {
-		in.CopySourceIfMatch = aws.String(quote(from.ETag))
+		in.CopySourceIfMatch = aws.String(wire.Quote(from.ETag))
 	}
-	if replacesMeta(from.Meta, opts) {
+	if wire.ReplacesMeta(from.Meta, opts) {
 		in.MetadataDirective = types.MetadataDirectiveReplace
 	} else {
 		header = make(http.Header)
@@ -57,7 +57,7 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 	r := out.CopyObjectResult
 	o := store.Object{
 		Key: key, Kind: from.Kind, Size: from.Size, Target: from.Target,
-		ETag: unquote(aws.ToString(r.ETag)), ModTime: aws.ToTime(r.LastModified).UTC(),
+		ETag: wire.Unquote(aws.ToString(r.ETag)), ModTime: aws.ToTime(r.LastModified).UTC(),
 	}
 	if r.ChecksumType != types.ChecksumTypeComposite {
 		o.Sums.CRC64NVME = decodeSum(aws.ToString(r.ChecksumCRC64NVME), 8)
@@ -83,21 +83,7 @@ func (s *Store) copySource(src store.Source, from store.Object, key string) (str
 	if err := other.checkKey(http.MethodGet, other.prefix+from.Key); err != nil {
 		return "", err
 	}
-	return escapePath(other.bucket + "/" + other.prefix + from.Key), nil
-}
-
-// replacesMeta tells whether the copy gets metadata of its own.
-func replacesMeta(have *store.Metadata, opts store.PutOptions) bool {
-	if have == nil {
-		return !equalMeta(&store.Metadata{}, &opts.Meta)
-	}
-	return !equalMeta(have, &opts.Meta)
-}
-
-func equalMeta(a, b *store.Metadata) bool {
-	return a.ContentType == b.ContentType && a.CacheControl == b.CacheControl && a.ContentDisposition == b.ContentDisposition &&
-		a.ContentEncoding == b.ContentEncoding && a.ContentLanguage == b.ContentLanguage && a.Expires == b.Expires &&
-		maps.Equal(a.User, b.User)
+	return wire.EscapePath(other.bucket + "/" + other.prefix + from.Key), nil
 }
 
 // CopyPart implements store.Copier.
@@ -112,7 +98,7 @@ func (s *Store) CopyPart(ctx context.Context, src store.Source, from store.Objec
 		CopySource: &source, CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", off, off+n-1)),
 	}
 	if from.ETag != "" {
-		in.CopySourceIfMatch = aws.String(quote(from.ETag))
+		in.CopySourceIfMatch = aws.String(wire.Quote(from.ETag))
 	}
 	out, err := s.api.UploadPartCopy(ctx, in)
 	if err != nil {
@@ -122,7 +108,7 @@ func (s *Store) CopyPart(ctx context.Context, src store.Source, from store.Objec
 		return store.Part{}, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: errors.New("the server gave no result")}
 	}
 	r := out.CopyPartResult
-	etag := unquote(aws.ToString(r.ETag))
+	etag := wire.Unquote(aws.ToString(r.ETag))
 	sums := store.Checksums{CRC64NVME: decodeSum(aws.ToString(r.ChecksumCRC64NVME), 8)}
 	return store.Part{Number: part, Size: n, ETag: etag, Sums: sums.Merge(s.sumsOfETag(etag))}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 func TestRefusalsAreClassified(t *testing.T) {
@@ -121,7 +122,7 @@ func TestWrongRegionIsNamed(t *testing.T) {
 func TestRetryAfterIsPassedOn(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Duration{
-		"": 0, "7": 7 * time.Second, "-1": 0, "nonsense": 0, "99999999": 10 * time.Minute,
+		"": 0, "7": 7 * time.Second, "-1": 0, "nonsense": 0, "99999999": wire.LongestWait,
 		now.Add(30 * time.Second).Format(http.TimeFormat): 30 * time.Second, now.Add(-time.Hour).Format(http.TimeFormat): 0,
 	} {
 		s := openFake(t, "", func(w http.ResponseWriter, r *http.Request) {
@@ -203,8 +204,8 @@ func TestFailuresWithoutAnswer(t *testing.T) {
 		{x509.HostnameError{Host: "x", Certificate: &x509.Certificate{}}, store.Misconfigured},
 		{&net.OpError{Op: "read", Err: errors.New("connection reset by peer")}, store.Transient},
 		{io.ErrUnexpectedEOF, store.Transient},
-		{errStalled{time.Second}, store.Transient},
-		{fmt.Errorf("%w: no provider", errCredentials), store.Auth},
+		{wire.Stalled{After: time.Second}, store.Transient},
+		{fmt.Errorf("%w: no provider", wire.ErrCredentials), store.Auth},
 	} {
 		s := &Store{now: time.Now}
 		if got := store.ClassOf(s.wrap(context.Background(), "op", "", fmt.Errorf("around: %w", c.err))); got != c.want {

@@ -1,243 +1,47 @@
 package s3
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
-
-// maxEmptyPages is how many pages without a key may follow each other before a listing is distrusted.
-const maxEmptyPages = 1000
 
 // List implements store.Source.
 func (s *Store) List(opts store.ListOptions) store.Lister {
-	l := &lister{s: s, opts: opts, size: pageSize}
-	if opts.Page > 0 {
-		l.size = min(opts.Page, pageSize)
+	listing := &wire.Listing{
+		Prefix: s.prefix, PageSize: pageSize, Fetch: s.listPage, Object: s.listed,
+		Wrap: func(ctx context.Context, err error) error { return s.wrap(ctx, "list", "", err) },
 	}
-	if after, ok := store.After(opts.From); ok {
-		after = validPrefix(after)
-		l.after = s.prefix + after
-		l.last, l.hasLast = after, true
-	}
-	if opts.First > 0 {
-		l.next = min(opts.First, l.size)
-	} else {
-		l.next = l.size
-	}
-	return l
+	return listing.List(opts)
 }
 
-// validPrefix cuts a key before its first byte that is not UTF-8, which a request cannot carry: a listing from there begins
-// early, by keys below the bound that the caller leaves out.
-func validPrefix(key string) string {
-	for i, r := range key {
-		if r == utf8.RuneError && !strings.HasPrefix(key[i:], string(utf8.RuneError)) {
-			return key[:i]
-		}
-	}
-	return key
-}
-
-// lister reads pages in order, one ahead of the caller.
-type lister struct {
-	s     *Store
-	opts  store.ListOptions
-	size  int
-	next  int    // keys to ask for next
-	after string // full key to start behind, of the first page
-	token string // of the next page
-
-	last    string // key before the next one, relative
-	hasLast bool
-	ended   bool
-	closed  bool
-	broken  error // final: the listing is not to be believed
-
-	ahead *fetch // the page under way, if any
-}
-
-// fetch is one page being fetched in a goroutine that the lister waits for.
-type fetch struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	page   *listPage
-	err    error
-}
-
-// Next implements store.Lister. After an error that may pass, it asks for the same page again.
-func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
-	for range maxEmptyPages {
-		switch {
-		case l.broken != nil:
-			return nil, l.broken
-		case l.closed, l.ended:
-			return nil, io.EOF
-		case ctx.Err() != nil:
-			return nil, l.s.wrap(ctx, "list", "", ctx.Err())
-		}
-		page, err := l.page(ctx)
-		if err != nil {
-			return nil, l.s.wrap(ctx, "list", "", err)
-		}
-		objects, err := l.accept(page)
-		if err != nil {
-			l.broken = &store.Error{Op: "list", Class: store.Permanent, Hint: "this listing cannot be trusted", Err: fmt.Errorf("listing out of order: %w", err)}
-			return nil, l.broken
-		}
-		if !l.ended && l.opts.Page == 0 { // whoever wants small pages looks for a key, and seldom for more
-			l.start(ctx)
-		}
-		if len(objects) > 0 {
-			return objects, nil
-		}
-	}
-	l.stop()
-	l.broken = &store.Error{Op: "list", Class: store.Permanent, Err: fmt.Errorf("listing gave %d empty pages in a row", maxEmptyPages)}
-	return nil, l.broken
-}
-
-// page waits for the page under way, or starts it.
-func (l *lister) page(ctx context.Context) (*listPage, error) {
-	if l.ahead == nil {
-		l.start(ctx)
-	}
-	f := l.ahead
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		l.stop()
-		return nil, ctx.Err()
-	}
-	l.ahead = nil
-	f.cancel()
-	return f.page, f.err
-}
-
-// start fetches the next page. The fetch outlives the call of Next that started it, so it ends with the lister or its
-// own time limits, not with that call's ctx.
-func (l *lister) start(ctx context.Context) {
-	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &fetch{cancel: cancel, done: make(chan struct{})}
-	l.ahead = f
-	query := l.query()
-	l.next = l.size
-	go func() {
-		defer close(f.done)
-		f.page, f.err = l.s.listPage(own, query)
-	}()
-}
-
-// query asks for the next page. Its parameters are sorted, as signatures want them.
-func (l *lister) query() string {
-	q := "encoding-type=url&list-type=2&max-keys=" + strconv.Itoa(l.next) + "&prefix=" + escapeQuery(l.s.prefix)
+// listPage fetches one page. Its parameters are sorted, as signatures want them.
+func (s *Store) listPage(ctx context.Context, token, after string, keys int) (*wire.Page, error) {
+	query := "encoding-type=url&list-type=2&max-keys=" + strconv.Itoa(keys) + "&prefix=" + wire.EscapeQuery(s.prefix)
 	switch {
-	case l.token != "":
-		return "continuation-token=" + escapeQuery(l.token) + "&" + q
-	case l.after != "":
-		return q + "&start-after=" + escapeQuery(l.after)
+	case token != "":
+		query = "continuation-token=" + wire.EscapeQuery(token) + "&" + query
+	case after != "":
+		query += "&start-after=" + wire.EscapeQuery(after)
 	}
-	return q
-}
-
-// listPage fetches one page.
-func (s *Store) listPage(ctx context.Context, query string) (*listPage, error) {
 	resp, err := s.do(ctx, request{op: "list", method: http.MethodGet, bucket: true, query: query})
 	if err != nil {
 		return nil, err
 	}
-	var data bytes.Buffer
-	data.Grow(int(min(max(resp.ContentLength, 0)+bytes.MinRead, maxAnswer)))
-	_, err = data.ReadFrom(&bounded{ReadCloser: resp.Body, left: maxAnswer})
-	finish(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	return parseListing(data.Bytes())
+	return wire.ReadPage(resp)
 }
 
-// stop ends the fetch under way and waits for it.
-func (l *lister) stop() {
-	if l.ahead != nil {
-		l.ahead.cancel()
-		<-l.ahead.done
-		l.ahead = nil
-	}
-}
-
-// Close implements store.Lister.
-func (l *lister) Close() error {
-	l.closed = true
-	l.stop()
-	return nil
-}
-
-// accept checks a page and moves on to the next.
-func (l *lister) accept(page *listPage) ([]store.Object, error) {
-	objects := make([]store.Object, 0, len(page.Entries))
-	for i := range page.Entries {
-		o, err := l.object(&page.Entries[i], page.Encoding == "url")
-		if err != nil {
-			return nil, err
-		}
-		if l.hasLast && o.Key <= l.last {
-			return nil, fmt.Errorf("key %q after %q", clip(o.Key, 200), clip(l.last, 200))
-		}
-		l.last, l.hasLast = o.Key, true
-		if l.opts.To != "" && o.Key >= l.opts.To {
-			l.ended = true
-			return objects, nil
-		}
-		objects = append(objects, o)
-	}
-	return objects, l.advance(page)
-}
-
-// advance finds out whether there is a next page.
-func (l *lister) advance(page *listPage) error {
-	if page.Truncated != "true" {
-		l.ended = true
-		return nil
-	}
-	if page.Token == "" {
-		return errors.New("more keys announced, but no continuation token")
-	}
-	if page.Token == l.token {
-		return errors.New("the continuation token repeats")
-	}
-	l.token = page.Token
-	return nil
-}
-
-// object reads one entry.
-func (l *lister) object(e *listEntry, decode bool) (store.Object, error) {
-	key := e.Key
-	if decode {
-		plainKey, err := url.QueryUnescape(key) // a space comes as "+"
-		if err != nil {
-			return store.Object{}, fmt.Errorf("key %q: %w", clip(key, 200), err)
-		}
-		key = plainKey
-	}
-	rel, ok := strings.CutPrefix(key, l.s.prefix)
-	if !ok {
-		return store.Object{}, fmt.Errorf("key %q is outside the prefix %q", clip(key, 200), clip(l.s.prefix, 200))
-	}
-	size, err := e.size()
+// listed describes an entry.
+func (s *Store) listed(key string, e *wire.Entry) (store.Object, error) {
+	size, err := e.Bytes()
 	if err != nil {
 		return store.Object{}, err
 	}
-	etag := unquote(e.ETag)
+	etag := wire.Unquote(e.ETag)
 	return store.Object{
-		Key: rel, Kind: l.s.kindOf(rel, size), Size: size, ModTime: e.modified(), ETag: etag, Sums: l.s.sumsOfETag(etag),
+		Key: key, Kind: wire.KindOf(s.prefix+key, size), Size: size, ModTime: e.Written(), ETag: etag, Sums: s.sumsOfETag(etag),
 	}, nil
 }

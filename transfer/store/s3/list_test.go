@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // listAll reads a listing to its end.
@@ -164,7 +165,7 @@ func TestEmptyPagesAreSkippedButNotForEver(t *testing.T) {
 	if _, err := l.Next(t.Context()); store.ClassOf(err) != store.Permanent {
 		t.Errorf("endless empty pages: %v", err)
 	}
-	if got := n.Load(); got > maxEmptyPages+10 {
+	if got := n.Load(); got > wire.MaxEmptyPages+10 {
 		t.Errorf("%d requests", got)
 	}
 }
@@ -206,25 +207,6 @@ func TestClosedListingWaitsForItsFetch(t *testing.T) {
 	<-ended
 	if _, err := l.Next(t.Context()); err != io.EOF {
 		t.Errorf("next after close: %v", err)
-	}
-}
-
-// TestSmallPagesAreNotReadAhead: whoever asks for small pages looks for a key, and does not pay for what follows.
-func TestSmallPagesAreNotReadAhead(t *testing.T) {
-	s := openFake(t, "", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, listing(entries("a")+more("t1")))
-	})
-	for page, ahead := range map[int]bool{1: false, 0: true} {
-		l := s.List(store.ListOptions{Page: page})
-		if _, err := l.Next(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if got := l.(*lister).ahead != nil; got != ahead {
-			t.Errorf("pages of %d: reads ahead: %v", page, got)
-		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
 	}
 }
 

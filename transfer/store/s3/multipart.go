@@ -16,6 +16,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // maxPages bounds the pages of uploads or parts of one key.
@@ -30,7 +31,7 @@ func (s *Store) PartLimits() (smallest, largest int64, most int) {
 func (s *Store) CreateUpload(ctx context.Context, key string, opts store.PutOptions) (string, error) {
 	const op = "create upload"
 	header := make(http.Header)
-	err := setMetadata(header, opts)
+	err := userMetadata().Set(header, &opts.Meta)
 	if err == nil {
 		err = s.checkKey(http.MethodPost, s.prefix+key)
 	}
@@ -116,13 +117,13 @@ func unescaped(key string) string {
 func (s *Store) UploadPart(ctx context.Context, key, id string, n int, body store.Body) (store.Part, error) {
 	r := request{
 		op: "upload part", part: true, method: http.MethodPut, key: key, header: make(http.Header, 8),
-		query: "partNumber=" + strconv.Itoa(n) + "&uploadId=" + escapeQuery(id),
+		query: "partNumber=" + strconv.Itoa(n) + "&uploadId=" + wire.EscapeQuery(id),
 	}
 	resp, err := s.sendBody(ctx, r, body)
 	if err != nil {
 		return store.Part{}, err
 	}
-	etag := unquote(resp.Header.Get("Etag"))
+	etag := wire.Unquote(resp.Header.Get("Etag"))
 	if etag == "" {
 		return store.Part{}, &store.Error{Op: r.op, Key: key, Class: store.Permanent, Err: errors.New("the server gave no ETag")}
 	}
@@ -156,7 +157,7 @@ func (s *Store) ListParts(ctx context.Context, key, id string) ([]store.Part, er
 }
 
 func (s *Store) partFrom(p *types.Part) store.Part {
-	etag := unquote(aws.ToString(p.ETag))
+	etag := wire.Unquote(aws.ToString(p.ETag))
 	sums := store.Checksums{
 		CRC64NVME: decodeSum(aws.ToString(p.ChecksumCRC64NVME), 8),
 		CRC32C:    decodeSum(aws.ToString(p.ChecksumCRC32C), 4),
@@ -177,13 +178,13 @@ func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []stor
 		in.IfNoneMatch = aws.String("*")
 	}
 	if opts.Condition.ETag != "" {
-		in.IfMatch = aws.String(quote(opts.Condition.ETag))
+		in.IfMatch = aws.String(wire.Quote(opts.Condition.ETag))
 	}
 	var size int64
 	for _, p := range parts {
 		size += p.Size
 		in.MultipartUpload.Parts = append(in.MultipartUpload.Parts, types.CompletedPart{
-			PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(quote(p.ETag)),
+			PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(wire.Quote(p.ETag)),
 		})
 	}
 	if opts.BeforeCommit != nil {
@@ -195,7 +196,7 @@ func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []stor
 	if err != nil {
 		return store.Object{}, s.wrap(ctx, op, key, err)
 	}
-	etag := unquote(aws.ToString(out.ETag))
+	etag := wire.Unquote(aws.ToString(out.ETag))
 	o := store.Object{Key: key, Size: size, ETag: etag}
 	if out.ChecksumType != types.ChecksumTypeComposite {
 		o.Sums.CRC64NVME = decodeSum(aws.ToString(out.ChecksumCRC64NVME), 8)

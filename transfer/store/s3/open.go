@@ -16,6 +16,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // Limits of S3, https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html and UsingMetadata.html.
@@ -40,7 +41,7 @@ type Store struct {
 	region string
 
 	base   url.URL // of the bucket
-	client *client
+	client *wire.Client
 	api    *s3.Client
 	creds  *keyring
 	signer signer
@@ -82,15 +83,14 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 	ring := newKeyring(cfg.Credentials, conf.Credentials)
 	conf.Credentials = ring
 	transport := buildable.GetTransport()
-	transport.DialContext = dialer(transport.DialContext)
 	s := &Store{
-		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: folder(cfg.Location.Path), region: conf.Region,
-		client: &client{transport: transport, idle: idleTimeout, slow: slowTimeout},
+		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path), region: conf.Region,
+		client: wire.NewClient(transport),
 		creds:  ring, now: time.Now, cfg: cfg,
 		signer: signer{region: conf.Region},
 	}
 	s.api = s3.NewFromConfig(conf, func(o *s3.Options) {
-		o.HTTPClient = s.client
+		o.HTTPClient = sdkClient{s.client}
 		o.Retryer = aws.NopRetryer{}
 		o.UsePathStyle = pathStyle(opts, aws.ToString(o.BaseEndpoint))
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
@@ -107,14 +107,6 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 		s.keepsDots = true
 	}
 	return s, nil
-}
-
-// folder makes a prefix of a path: it always ends in "/", so that "photos" is not "photos-old".
-func folder(path string) string {
-	if path == "" || strings.HasSuffix(path, "/") {
-		return path
-	}
-	return path + "/"
 }
 
 // pathStyle decides between https://endpoint/bucket/key and https://bucket.endpoint/key.
@@ -172,6 +164,10 @@ func (s *Store) resolve(ctx context.Context) error {
 	return nil
 }
 
+func userMetadata() wire.MetaRules {
+	return wire.MetaRules{Prefix: "X-Amz-Meta-", Most: maxMetadata, Store: "S3"}
+}
+
 // Abilities tells what every S3 store can do.
 func (s *Store) Abilities() store.Abilities {
 	return store.Abilities{
@@ -182,25 +178,14 @@ func (s *Store) Abilities() store.Abilities {
 
 // Single implements store.Single: a path without a "/" at its end may be the key of one object.
 func (s *Store) Single(ctx context.Context) (key string, ok bool, err error) {
-	if s.path == "" || strings.HasSuffix(s.path, "/") {
-		return "", false, nil
-	}
-	was := s.prefix
-	cut := strings.LastIndexByte(s.path, '/') + 1
-	s.prefix, key = s.path[:cut], s.path[cut:]
-	_, err = s.Stat(ctx, key)
-	switch {
-	case err == nil:
-		return key, true, nil
-	case store.ClassOf(err) == store.NotFound:
-		err = nil
-	}
-	s.prefix = was
-	return "", false, err
+	return wire.Single(s.path, &s.prefix, func(key string) error {
+		_, err := s.Stat(ctx, key)
+		return err
+	})
 }
 
 // Close drops the connections that nothing uses.
 func (s *Store) Close() error {
-	s.client.transport.CloseIdleConnections()
+	s.client.Transport.CloseIdleConnections()
 	return nil
 }

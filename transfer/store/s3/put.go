@@ -4,18 +4,18 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // Put implements store.Destination.
 func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store.PutOptions) (store.Object, error) {
 	const op = "put"
 	header := make(http.Header, 16)
-	body, err := bodyOfKind(key, body, opts)
+	body, err := wire.BodyOfKind(key, body, opts)
 	if err == nil {
-		err = setMetadata(header, opts)
+		err = userMetadata().Set(header, &opts.Meta)
 	}
 	if err != nil {
 		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
@@ -26,24 +26,9 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 		return store.Object{}, err
 	}
 	return store.Object{
-		Key: key, Kind: s.kindOf(key, body.Size), Size: body.Size,
-		ETag: unquote(resp.Header.Get("Etag")), Sums: s.sumsOf(resp.Header),
+		Key: key, Kind: wire.KindOf(s.prefix+key, body.Size), Size: body.Size,
+		ETag: wire.Unquote(resp.Header.Get("Etag")), Sums: s.sumsOf(resp.Header),
 	}, nil
-}
-
-// bodyOfKind gives directory markers no content, and refuses what S3 cannot hold. Links come as objects whose content and
-// metadata say what they are.
-func bodyOfKind(key string, body store.Body, opts store.PutOptions) (store.Body, error) {
-	switch opts.Kind {
-	case store.KindObject, store.KindSymlink:
-		return body, nil
-	case store.KindDir:
-		if !strings.HasSuffix(key, "/") && key != "" {
-			return body, errors.New("the key of a directory marker ends in \"/\"")
-		}
-		return store.Body{}, nil
-	}
-	return body, errors.New("special files cannot be stored")
 }
 
 func setCondition(h http.Header, c store.Condition) {
@@ -51,15 +36,15 @@ func setCondition(h http.Header, c store.Condition) {
 		h["If-None-Match"] = []string{"*"}
 	}
 	if c.ETag != "" {
-		h["If-Match"] = []string{quote(c.ETag)}
+		h["If-Match"] = []string{wire.Quote(c.ETag)}
 	}
 }
 
 // sendBody sends content with the sums known of it, and learns from the answer what the endpoint makes of them.
 func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http.Response, error) {
-	content, err := newPayload(ctx, body)
+	content, err := wire.NewPayload(ctx, body)
 	if err != nil {
-		return nil, s.wrapBody(ctx, r, err)
+		return nil, s.wrap(ctx, r.op, r.key, err)
 	}
 	r.body = content
 	crc64 := &s.sums.crc64
@@ -95,14 +80,6 @@ func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http
 	return resp, err
 }
 
-// wrapBody classifies content that cannot be sent.
-func (s *Store) wrapBody(ctx context.Context, r request, err error) error {
-	if errors.Is(err, errBadBody) {
-		return &store.Error{Op: r.op, Key: r.key, Class: store.Permanent, Err: err}
-	}
-	return s.wrap(ctx, r.op, r.key, err)
-}
-
 // Delete implements store.Destination.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	resp, err := s.do(ctx, request{op: "delete", method: http.MethodDelete, key: key})
@@ -113,6 +90,6 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	finish(resp.Body)
+	wire.Finish(resp.Body)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // userAgent is what servers log.
@@ -24,7 +25,7 @@ type request struct {
 	part   bool   // the body is a part of an upload
 	query  string // encoded
 	header http.Header
-	body   *payload // nil for none
+	body   *wire.Payload // nil for none
 }
 
 // do sends a request. Its error is classified; its answer has a status below 300, and the caller closes it.
@@ -45,36 +46,11 @@ func (s *Store) exchange(ctx context.Context, r request) (*http.Response, *refus
 	if err != nil {
 		return nil, nil, err
 	}
-	resp, err := s.client.send(ctx, req, s.client.idle)
-	if r.body == nil {
-		if err == nil && resp.StatusCode >= 300 {
-			return nil, readRefusal(resp), nil
-		}
-		return resp, nil, err
+	resp, refused, err := s.client.Exchange(ctx, req, r.body, s.client.Idle)
+	if refused != nil {
+		return nil, refusalOf(refused), nil
 	}
-	return s.afterBody(resp, r.body, err)
-}
-
-// afterBody returns only when the caller's content is free again.
-func (s *Store) afterBody(resp *http.Response, body *payload, err error) (*http.Response, *refusal, error) {
-	if err != nil {
-		if own := body.wait(); own != nil {
-			err = own
-		}
-		return nil, nil, err
-	}
-	if resp.StatusCode >= 300 {
-		refused := readRefusal(resp)
-		if own := body.wait(); own != nil {
-			return nil, nil, own // the server refused what it got because it did not get all
-		}
-		return nil, refused, nil
-	}
-	finish(resp.Body)
-	if own := body.wait(); own != nil {
-		return nil, nil, own
-	}
-	return resp, nil, nil
+	return resp, nil, err
 }
 
 func (s *Store) newRequest(ctx context.Context, r request) (*http.Request, error) {
@@ -94,7 +70,7 @@ func (s *Store) newRequest(ctx context.Context, r request) (*http.Request, error
 		}
 		return nil, &store.Error{Op: r.op, Key: r.key, Class: class, Err: err}
 	}
-	u.Path, u.RawPath = s.base.Path+"/"+full, escapePath(s.base.Path)+"/"+escapePath(full)
+	u.Path, u.RawPath = s.base.Path+"/"+full, wire.EscapePath(s.base.Path)+"/"+wire.EscapePath(full)
 	return s.sign(ctx, r, &u)
 }
 
@@ -135,53 +111,15 @@ func (s *Store) sign(ctx context.Context, r request, u *url.URL) (*http.Request,
 		Method: r.method, URL: u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	if r.body != nil {
-		r.body.attach(req)
+		r.body.Attach(req)
 	}
 	creds, err := s.creds.Retrieve(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errCredentials, err)
+		return nil, fmt.Errorf("%w: %w", wire.ErrCredentials, err)
 	}
 	s.signer.sign(req, creds, s.now())
 	// Not signed: intermediaries change them.
 	header["User-Agent"] = []string{userAgent}
 	header["Accept-Encoding"] = []string{"identity"}
 	return req, nil
-}
-
-// escapePath percent-encodes all bytes but unreserved ones and "/", as signatures of S3 want it
-// (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html, UriEncode).
-func escapePath(path string) string { return escape(path, true) }
-
-func escapeQuery(value string) string { return escape(value, false) }
-
-func escape(text string, keepSlash bool) string {
-	const digits = "0123456789ABCDEF"
-	extra := 0
-	for i := range len(text) {
-		if !plain(text[i], keepSlash) {
-			extra += 2
-		}
-	}
-	if extra == 0 {
-		return text
-	}
-	out := make([]byte, 0, len(text)+extra)
-	for i := range len(text) {
-		if c := text[i]; plain(c, keepSlash) {
-			out = append(out, c)
-		} else {
-			out = append(out, '%', digits[c>>4], digits[c&15])
-		}
-	}
-	return string(out)
-}
-
-func plain(c byte, keepSlash bool) bool {
-	switch {
-	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		return true
-	case c == '-', c == '_', c == '.', c == '~':
-		return true
-	}
-	return c == '/' && keepSlash
 }

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // TestSignaturesEqualTheSDKs signs the same requests with the SDK's signer.
@@ -38,7 +39,7 @@ func TestSignaturesEqualTheSDKs(t *testing.T) {
 			key:    rapid.String().Draw(t, "key"), header: header.Clone(),
 		}
 		if rapid.Bool().Draw(t, "part") {
-			r.query = "partNumber=7&uploadId=" + escapeQuery(rapid.String().Draw(t, "upload"))
+			r.query = "partNumber=7&uploadId=" + wire.EscapeQuery(rapid.String().Draw(t, "upload"))
 		}
 		ours, err := s.newRequest(t.Context(), r)
 		if err != nil {

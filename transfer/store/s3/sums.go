@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // What is known of an endpoint's CRC64NVME.
@@ -35,8 +36,8 @@ type sumState struct {
 }
 
 // WantSums implements store.SumChooser.
-func (s *Store) WantSums() (md5, crc64 bool) {
-	return !s.sums.etagOpaque.Load(), s.sums.crc64.Load() != crc64None
+func (s *Store) WantSums() store.SumKinds {
+	return store.SumKinds{MD5: !s.sums.etagOpaque.Load(), CRC64NVME: s.sums.crc64.Load() != crc64None}
 }
 
 // setSums sends the sums that are known along, and tells whether an answer will teach something about CRC64NVME.
@@ -87,7 +88,7 @@ func (s *Store) sumsOf(h http.Header) store.Checksums {
 		s.sums.etagOpaque.Store(true)
 		return c
 	}
-	return c.Merge(s.sumsOfETag(unquote(h.Get("Etag"))))
+	return c.Merge(s.sumsOfETag(wire.Unquote(h.Get("Etag"))))
 }
 
 // sumsOfETag takes an ETag for an MD5 unless the endpoint has shown that its ETags are none.
@@ -116,7 +117,3 @@ func decodeSum(text string, size int) string {
 	}
 	return string(raw)
 }
-
-func unquote(etag string) string { return strings.Trim(etag, `"`) }
-
-func quote(etag string) string { return `"` + etag + `"` }

@@ -21,7 +21,7 @@ func multipartChecks() []check {
 		{name: "multipart aborted", run: aborted},
 		{name: "multipart metadata", lacks: lacksMetadata, run: multipartMetadata},
 		{name: "multipart stopped before commit", run: stoppedBeforeCommit},
-		{name: "multipart on condition", lacks: lacksConditional, run: multipartConditional},
+		{name: "multipart on condition", lacks: lacksConditionalCreate, run: multipartConditional},
 		{name: "multipart wrong sums", lacks: lacksSums, run: multipartWrongSums},
 		{name: "multipart short part", run: shortPart},
 		{name: "uploads of exactly one key", run: exactUploads},

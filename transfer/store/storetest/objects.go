@@ -99,6 +99,9 @@ func agree(t *testing.T, what string, got store.Checksums, want []byte) {
 	if got.CRC64NVME != "" && got.CRC64NVME != sums.CRC64NVME {
 		t.Errorf("%s: CRC64NVME %x, content has %x", what, got.CRC64NVME, sums.CRC64NVME)
 	}
+	if got.CRC64ECMA != "" && got.CRC64ECMA != sums.CRC64ECMA {
+		t.Errorf("%s: CRC64ECMA %x, content has %x", what, got.CRC64ECMA, sums.CRC64ECMA)
+	}
 }
 
 // oddNames are keys that escaping, sorting or cleaning may break.

@@ -199,12 +199,15 @@ func sumsChosen(t *testing.T, h Harness) {
 		return o
 	}
 	send() // the first answer teaches
-	md5, crc64 := chooser.WantSums()
+	wants := chooser.WantSums()
 	o := send()
-	if md5 && o.Sums.MD5 == "" {
+	if wants.MD5 && o.Sums.MD5 == "" {
 		t.Error("wants the MD5, but reports none")
 	}
-	if crc64 && o.Sums.CRC64NVME == "" {
+	if wants.CRC64NVME && o.Sums.CRC64NVME == "" {
 		t.Error("wants the CRC64NVME, but reports none")
+	}
+	if plain := put(t, h.Store, "plain", whole); wants.CRC64ECMA && (o.Sums.CRC64ECMA == "" || plain.Sums.CRC64ECMA == "") {
+		t.Error("wants the CRC64ECMA, but does not always report it")
 	}
 }

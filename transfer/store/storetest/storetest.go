@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc64"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -108,8 +109,11 @@ func content(n int, seed uint64) []byte {
 // sumsOf computes what a sender may know of content.
 func sumsOf(b []byte) store.Checksums {
 	sum := md5.Sum(b)
-	crc := crc64nvme.Checksum(b)
-	return store.Checksums{MD5: string(sum[:]), CRC64NVME: string(binary.BigEndian.AppendUint64(nil, crc))}
+	return store.Checksums{MD5: string(sum[:]), CRC64NVME: bigEndian(crc64nvme.Checksum(b)), CRC64ECMA: bigEndian(crc64.Checksum(b, crc64.MakeTable(crc64.ECMA)))}
+}
+
+func bigEndian(v uint64) string {
+	return string(binary.BigEndian.AppendUint64(nil, v))
 }
 
 func inMemory(b []byte) store.Body { return store.Body{Bytes: b, Size: int64(len(b))} }

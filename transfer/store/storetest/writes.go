@@ -14,6 +14,7 @@ import (
 func writeChecks() []check {
 	return []check{
 		{name: "write on condition", lacks: lacksConditional, run: conditional},
+		{name: "write where nothing is", lacks: lacksConditionalCreate, run: conditionalCreate},
 		{name: "right sums sent", run: rightSums},
 		{name: "wrong sums sent", lacks: lacksSums, run: wrongSums},
 		{name: "short content", run: shortContent},
@@ -37,6 +38,29 @@ func lacksSums(h Harness) string {
 		return "does not check the sums sent along"
 	}
 	return ""
+}
+
+func lacksConditionalCreate(h Harness) string {
+	if a := h.Store.Abilities(); !a.Conditional && !a.ConditionalCreate {
+		return "writes without conditions"
+	}
+	return ""
+}
+
+func conditionalCreate(t *testing.T, h Harness) {
+	absentOnly := store.PutOptions{Condition: store.Condition{Absent: true}}
+	for name, body := range bodies(content(10, 1)) {
+		if _, err := h.Store.Put(t.Context(), name, body, absentOnly); err != nil {
+			t.Fatalf("absent and so it is: %v", err)
+		}
+	}
+	for name, body := range bodies(content(10, 2)) {
+		_, err := h.Store.Put(t.Context(), name, body, absentOnly)
+		wantClass(t, "absent, but there", err, store.Precondition)
+		if got := readWhole(t, h.Store, name); !bytes.Equal(got, content(10, 1)) {
+			t.Error("a refused write changed the object")
+		}
+	}
 }
 
 func conditional(t *testing.T, h Harness) {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // failure classifies what kept a request from being answered.
@@ -63,9 +64,9 @@ func (s *Store) refusal(raw string, resp *http.Response) error {
 	case status == http.StatusPreconditionFailed:
 		e.Class = store.Precondition
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
-		e.Class, e.RetryAfter = store.Throttled, store.RetryAfter(resp.Header, s.now())
+		e.Class, e.RetryAfter = store.Throttled, wire.RetryAfter(resp.Header, s.now())
 	case status == http.StatusRequestTimeout || status == http.StatusTooEarly || status >= http.StatusInternalServerError:
-		e.Class, e.RetryAfter = store.Transient, store.RetryAfter(resp.Header, s.now())
+		e.Class, e.RetryAfter = store.Transient, wire.RetryAfter(resp.Header, s.now())
 	}
 	return e
 }

@@ -1,4 +1,4 @@
-package s3
+package wire
 
 import (
 	"bytes"
@@ -9,37 +9,45 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
-// listPage is an answer of ListObjectsV2
-// (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html).
-type listPage struct {
-	XMLName   xml.Name    `xml:"ListBucketResult"`
-	Encoding  string      `xml:"EncodingType"`
-	Truncated string      `xml:"IsTruncated"`
-	Token     string      `xml:"NextContinuationToken"`
-	Entries   []listEntry `xml:"Contents"`
+// Page is an answer of ListObjectsV2 of S3 and OSS
+// (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html,
+// https://www.alibabacloud.com/help/en/oss/developer-reference/listobjectsv2).
+type Page struct {
+	XMLName   xml.Name `xml:"ListBucketResult"`
+	Encoding  string   `xml:"EncodingType"`
+	Truncated string   `xml:"IsTruncated"`
+	Token     string   `xml:"NextContinuationToken"`
+	Entries   []Entry  `xml:"Contents"`
 }
 
-// listEntry is one object of a listing, as it stands there.
-type listEntry struct {
+// Entry is one object of a listing, as it stands there.
+type Entry struct {
 	Key      string `xml:"Key"`
 	Size     string `xml:"Size"`
 	ETag     string `xml:"ETag"`
 	Modified string `xml:"LastModified"`
+	Type     string `xml:"Type"`         // of OSS: "Normal", "Multipart", "Appendable", "Symlink"
+	Class    string `xml:"StorageClass"` // such as "STANDARD"
+
+	// Known is what the provider found out about the key by other requests; nil for most.
+	Known *store.Object `xml:"-"`
 }
 
-// size reads the bytes of an entry.
-func (e *listEntry) size() (int64, error) {
+// Bytes reads the bytes of an entry.
+func (e *Entry) Bytes() (int64, error) {
 	n, err := strconv.ParseUint(e.Size, 10, 63)
 	if err != nil {
-		return 0, fmt.Errorf("key %q has a size of %q bytes", clip(e.Key, 200), clip(e.Size, 50))
+		return 0, fmt.Errorf("key %q has a size of %q bytes", Clip(e.Key, 200), Clip(e.Size, 50))
 	}
 	return int64(n), nil
 }
 
-// modified reads when an entry was written; the zero time if it does not tell.
-func (e *listEntry) modified() time.Time {
+// Written reads when an entry was written; the zero time if it does not tell.
+func (e *Entry) Written() time.Time {
 	t, err := time.Parse(time.RFC3339Nano, e.Modified)
 	if err != nil {
 		return time.Time{}
@@ -47,24 +55,27 @@ func (e *listEntry) modified() time.Time {
 	return t.UTC()
 }
 
-// parseListing reads a page. Listings are the largest documents by far and always have the same simple form, which
+// ParseListing reads a page. Listings are the largest documents by far and always have the same simple form, which
 // scanListing reads many times faster than encoding/xml; what it does not understand goes to that.
-func parseListing(data []byte) (*listPage, error) {
+func ParseListing(data []byte) (*Page, error) {
 	if page, err := scanListing(data); err == nil {
 		return page, nil
 	}
-	page := new(listPage)
+	page := new(Page)
 	if err := xml.Unmarshal(data, page); err != nil {
-		return nil, fmt.Errorf("the answer is no S3 listing: %w", err)
+		return nil, fmt.Errorf("the answer is no listing of objects: %w", err)
 	}
 	return page, nil
 }
+
+// usualPage is how many entries room is made for.
+const usualPage = 1000
 
 // errNotSimple is returned for XML that scanListing leaves to encoding/xml.
 var errNotSimple = errors.New("not a simple document")
 
 // scanListing reads a page of elements and text only.
-func scanListing(data []byte) (*listPage, error) {
+func scanListing(data []byte) (*Page, error) {
 	x := &scanner{rest: bytes.TrimSpace(data)}
 	if bytes.HasPrefix(x.rest, []byte("<?xml")) {
 		_, after, ok := bytes.Cut(x.rest, []byte("?>"))
@@ -73,7 +84,7 @@ func scanListing(data []byte) (*listPage, error) {
 		}
 		x.rest = bytes.TrimSpace(after)
 	}
-	page := new(listPage)
+	page := new(Page)
 	root, empty, err := x.open()
 	if err != nil || string(root) != "ListBucketResult" {
 		return nil, errNotSimple
@@ -88,7 +99,7 @@ func scanListing(data []byte) (*listPage, error) {
 }
 
 // field reads one element of a page.
-func (p *listPage) field(x *scanner, name []byte) error {
+func (p *Page) field(x *scanner, name []byte) error {
 	switch string(name) {
 	case "EncodingType":
 		return x.text(name, &p.Encoding)
@@ -98,16 +109,16 @@ func (p *listPage) field(x *scanner, name []byte) error {
 		return x.text(name, &p.Token)
 	case "Contents":
 		if p.Entries == nil {
-			p.Entries = make([]listEntry, 0, pageSize)
+			p.Entries = make([]Entry, 0, usualPage)
 		}
-		p.Entries = append(p.Entries, listEntry{})
+		p.Entries = append(p.Entries, Entry{})
 		return x.children(name, p.Entries[len(p.Entries)-1].field)
 	}
 	return x.children(name, skip)
 }
 
 // field reads one element of an entry.
-func (e *listEntry) field(x *scanner, name []byte) error {
+func (e *Entry) field(x *scanner, name []byte) error {
 	switch string(name) {
 	case "Key":
 		return x.text(name, &e.Key)
@@ -117,6 +128,10 @@ func (e *listEntry) field(x *scanner, name []byte) error {
 		return x.text(name, &e.ETag)
 	case "LastModified":
 		return x.text(name, &e.Modified)
+	case "Type":
+		return x.text(name, &e.Type)
+	case "StorageClass":
+		return x.text(name, &e.Class)
 	}
 	return x.children(name, skip)
 }

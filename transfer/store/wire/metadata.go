@@ -1,8 +1,9 @@
-package s3
+package wire
 
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"strings"
@@ -10,11 +11,15 @@ import (
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
-const userPrefix = "X-Amz-Meta-"
+// MetaRules say how a store keeps user metadata.
+type MetaRules struct {
+	Prefix string // of the headers, in canonical form: "X-Amz-Meta-"
+	Most   int    // bytes of names and values
+	Store  string // as errors name it
+}
 
-// setMetadata writes metadata into the headers of a write. Its errors are the caller's data, not the server's.
-func setMetadata(h http.Header, opts store.PutOptions) error {
-	m := opts.Meta
+// Set writes metadata into the headers of a write. Its errors are the caller's data, not the server's.
+func (r MetaRules) Set(h http.Header, m *store.Metadata) error {
 	for _, f := range []struct{ name, value string }{
 		{"Content-Type", m.ContentType}, {"Cache-Control", m.CacheControl}, {"Content-Disposition", m.ContentDisposition},
 		{"Content-Encoding", m.ContentEncoding}, {"Content-Language", m.ContentLanguage}, {"Expires", m.Expires},
@@ -30,34 +35,30 @@ func setMetadata(h http.Header, opts store.PutOptions) error {
 	size := 0
 	for name, value := range m.User {
 		if !isHeaderName(name) {
-			return fmt.Errorf("user metadata name %q cannot be a header's name", clip(name, 100))
+			return fmt.Errorf("user metadata name %q cannot be a header's name", Clip(name, 100))
 		}
 		value = encodeValue(value)
 		size += len(name) + len(value)
-		setUser(h, name, value)
+		h[http.CanonicalHeaderKey(r.Prefix+name)] = []string{value}
 	}
-	if size > maxMetadata {
-		return fmt.Errorf("user metadata of %d bytes; S3 takes %d", size, maxMetadata)
+	if size > r.Most {
+		return fmt.Errorf("user metadata of %d bytes; %s takes %d", size, r.Store, r.Most)
 	}
 	return nil
 }
 
-func setUser(h http.Header, name, value string) {
-	h[http.CanonicalHeaderKey(userPrefix+name)] = []string{value}
-}
-
-// getMetadata reads the metadata of an answer.
-func getMetadata(h http.Header) *store.Metadata {
+// Get reads the metadata of an answer.
+func (r MetaRules) Get(h http.Header) *store.Metadata {
 	m := &store.Metadata{
 		ContentType: h.Get("Content-Type"), CacheControl: h.Get("Cache-Control"),
 		ContentDisposition: h.Get("Content-Disposition"), ContentEncoding: h.Get("Content-Encoding"),
 		ContentLanguage: h.Get("Content-Language"), Expires: h.Get("Expires"),
 	}
 	for name, values := range h {
-		if len(name) <= len(userPrefix) || !strings.EqualFold(name[:len(userPrefix)], userPrefix) {
+		if len(name) <= len(r.Prefix) || !strings.EqualFold(name[:len(r.Prefix)], r.Prefix) {
 			continue
 		}
-		short, value := strings.ToLower(name[len(userPrefix):]), strings.Join(values, ",")
+		short, value := strings.ToLower(name[len(r.Prefix):]), strings.Join(values, ",")
 		if m.User == nil {
 			m.User = make(map[string]string)
 		}
@@ -119,4 +120,18 @@ func isHeaderName(name string) bool {
 		}
 	}
 	return name != ""
+}
+
+// ReplacesMeta tells whether the copy of an object gets metadata of its own.
+func ReplacesMeta(have *store.Metadata, opts store.PutOptions) bool {
+	if have == nil {
+		return !equalMeta(&store.Metadata{}, &opts.Meta)
+	}
+	return !equalMeta(have, &opts.Meta)
+}
+
+func equalMeta(a, b *store.Metadata) bool {
+	return a.ContentType == b.ContentType && a.CacheControl == b.CacheControl && a.ContentDisposition == b.ContentDisposition &&
+		a.ContentEncoding == b.ContentEncoding && a.ContentLanguage == b.ContentLanguage && a.Expires == b.Expires &&
+		maps.Equal(a.User, b.User)
 }

@@ -1,4 +1,4 @@
-package s3
+package wire
 
 import (
 	"bytes"
@@ -14,18 +14,18 @@ import (
 
 // What is wrong with a body that does not have the length it was announced with.
 var (
-	errShortBody = errors.New("content ended before its announced size")
-	errLongBody  = errors.New("content is longer than its announced size")
-	errBadBody   = errors.New("content is announced wrongly")
+	ErrShortBody = errors.New("content ended before its announced size")
+	ErrLongBody  = errors.New("content is longer than its announced size")
+	ErrBadBody   = errors.New("content is announced wrongly")
 )
 
 // smallBody is the content in memory that is copied before it is sent, in bytes: net/http sends a plain bytes.Reader
 // together with the headers, anything else in a packet of its own, and a copy needs no waiting for.
 const smallBody = 16 << 10
 
-// payload is the content of one request. net/http may read a request's body until after the request returned; the
-// caller's buffer is free only after wait.
-type payload struct {
+// Payload is the content of one request. net/http may read a request's body until after the request returned; the
+// caller's buffer is free only after Wait.
+type Payload struct {
 	body    store.Body
 	ctx     context.Context // checked in every read: nothing is sent once it ends
 	readers sync.WaitGroup
@@ -33,13 +33,14 @@ type payload struct {
 	err     error // of the caller's Reader, the first
 }
 
-func newPayload(ctx context.Context, body store.Body) (*payload, error) {
-	p := &payload{body: body, ctx: ctx}
+// NewPayload refuses content that is not as long as it is announced.
+func NewPayload(ctx context.Context, body store.Body) (*Payload, error) {
+	p := &Payload{body: body, ctx: ctx}
 	if body.Bytes != nil && int64(len(body.Bytes)) != body.Size {
-		return nil, fmt.Errorf("%w: %d bytes as %d", errBadBody, len(body.Bytes), body.Size)
+		return nil, fmt.Errorf("%w: %d bytes as %d", ErrBadBody, len(body.Bytes), body.Size)
 	}
 	if body.Size < 0 {
-		return nil, fmt.Errorf("%w: %d bytes", errBadBody, body.Size)
+		return nil, fmt.Errorf("%w: %d bytes", ErrBadBody, body.Size)
 	}
 	if body.Size == 0 && body.Bytes == nil && body.Reader != nil {
 		return p, p.probe(body.Reader)
@@ -47,8 +48,8 @@ func newPayload(ctx context.Context, body store.Body) (*payload, error) {
 	return p, nil
 }
 
-// attach makes the content the request's body.
-func (p *payload) attach(req *http.Request) {
+// Attach makes the content the request's body.
+func (p *Payload) Attach(req *http.Request) {
 	req.ContentLength = p.body.Size
 	switch {
 	case p.body.Size == 0:
@@ -66,13 +67,13 @@ func (p *payload) attach(req *http.Request) {
 	}
 }
 
-func (p *payload) open(r io.Reader) io.ReadCloser {
+func (p *Payload) open(r io.Reader) io.ReadCloser {
 	p.readers.Add(1)
 	return &payloadReader{p: p, r: r}
 }
 
-// wait returns when nobody reads the content any more, with the error of the caller's Reader.
-func (p *payload) wait() error {
+// Wait returns when nobody reads the content any more, with the error of the caller's Reader.
+func (p *Payload) Wait() error {
 	p.readers.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,13 +81,13 @@ func (p *payload) wait() error {
 }
 
 // probe fails unless r is at its end.
-func (p *payload) probe(r io.Reader) error {
+func (p *Payload) probe(r io.Reader) error {
 	var one [1]byte
 	for range 100 { // a Reader may return nothing and no error, but not for ever
 		n, err := r.Read(one[:])
 		switch {
 		case n > 0:
-			return errLongBody
+			return ErrLongBody
 		case err == io.EOF:
 			return nil
 		case err != nil:
@@ -98,7 +99,7 @@ func (p *payload) probe(r io.Reader) error {
 
 // payloadReader is one reading of the content.
 type payloadReader struct {
-	p      *payload
+	p      *Payload
 	r      io.Reader
 	mu     sync.Mutex // Close waits for a Read under way
 	closed bool
@@ -159,7 +160,7 @@ func (e *exactReader) Read(p []byte) (int, error) {
 	if int64(n) < e.left {
 		e.left -= int64(n)
 		if err == io.EOF {
-			err = errShortBody
+			err = ErrShortBody
 		}
 		return n, err
 	}

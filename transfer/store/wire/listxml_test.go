@@ -1,4 +1,4 @@
-package s3
+package wire
 
 import (
 	"encoding/xml"
@@ -20,7 +20,7 @@ func TestListingsAreReadAsEncodingXMLReadsThem(t *testing.T) {
 		}
 		piece := rapid.SampledFrom([]string{
 			"<Name>b</Name>", "\n  ", "<KeyCount>1</KeyCount>", "<Prefix/>", `<X a="1" b=">"/>`, "<!-- note -->", "<![CDATA[x]]>", "",
-			"<CommonPrefixes><Prefix>p</Prefix></CommonPrefixes>", "<Owner><ID>1</ID><Deep><Er>x</Er></Deep></Owner>", "stray &amp; text",
+			"<CommonPrefixes><Prefix>p</Prefix></CommonPrefixes>", "<Type>Symlink</Type>", "<Owner><ID>1</ID><Deep><Er>x</Er></Deep></Owner>", "stray &amp; text",
 			"<EncodingType>url</EncodingType>", "<IsTruncated>true</IsTruncated>", "<s3:Odd>x</s3:Odd>",
 		})
 		var b strings.Builder
@@ -37,22 +37,29 @@ func TestListingsAreReadAsEncodingXMLReadsThem(t *testing.T) {
 		if err != nil {
 			return // left to encoding/xml
 		}
-		want := new(listPage)
+		want := new(Page)
 		if err := xml.Unmarshal(data, want); err != nil {
 			t.Fatalf("encoding/xml refuses what was read: %v\n%s", err, data)
 		}
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(listPage{}, "XMLName"), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Page{}, "XMLName"), cmpopts.IgnoreFields(Entry{}, "Known"), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("differs (-encoding/xml +here):\n%s\n%s", diff, data)
 		}
 	})
 }
 
+// simple is a listing as servers send it.
+const simple = `<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><EncodingType>url</EncodingType>` +
+	`<Contents><Key>a&amp;b</Key><Size>1</Size><ETag>"0123456789abcdef0123456789abcdef"</ETag><Type>Normal</Type>` +
+	`<StorageClass>IA</StorageClass><LastModified>2026-01-02T03:04:05.000Z</LastModified></Contents><Contents><Key>c</Key></Contents>` +
+	`<IsTruncated>true</IsTruncated><NextContinuationToken>t&#x2F;1</NextContinuationToken></ListBucketResult>`
+
 func TestSimpleListingsAreReadHere(t *testing.T) {
-	page, err := scanListing([]byte(listing("<EncodingType>url</EncodingType>" + entries("a&amp;b", "c") + more("t&#x2F;1"))))
+	page, err := scanListing([]byte(simple))
 	if err != nil {
 		t.Fatalf("a listing as servers send it is not simple: %v", err)
 	}
-	if page.Encoding != "url" || page.Truncated != "true" || page.Token != "t/1" || len(page.Entries) != 2 || page.Entries[0].Key != "a&b" {
+	if page.Encoding != "url" || page.Truncated != "true" || page.Token != "t/1" || len(page.Entries) != 2 || page.Entries[0].Key != "a&b" ||
+		page.Entries[0].Type != "Normal" || page.Entries[0].Class != "IA" {
 		t.Errorf("read %+v", page)
 	}
 }
@@ -64,14 +71,14 @@ func TestBrokenListingsAreRefused(t *testing.T) {
 		"<ListBucketResult><Contents><Key>&nope;</Key></Contents></ListBucketResult>", "<ListBucketResult><Contents><Key>&#x110000;</Key></Contents></ListBucketResult>",
 		"<html><body>hello</body></html>", "<ListBucketResult>" + strings.Repeat("<a>", 100), "<?xml", "{}",
 	} {
-		if page, err := parseListing([]byte(text)); err == nil {
+		if page, err := ParseListing([]byte(text)); err == nil {
 			t.Errorf("%.80q was read as %+v", text, page)
 		}
 	}
 }
 
 func FuzzScanListing(f *testing.F) {
-	f.Add([]byte(listing(entries("a") + more("t"))))
+	f.Add([]byte(simple))
 	f.Add([]byte("<ListBucketResult><Contents><Key>&#38;</Key></Contents></ListBucketResult>"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, _ = scanListing(data) // must end, and must not panic

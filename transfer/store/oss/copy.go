@@ -1,0 +1,102 @@
+package oss
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
+)
+
+// CanCopyFrom implements store.Copier: within one endpoint, so one region, by one account.
+func (s *Store) CanCopyFrom(src store.Source) bool {
+	other, ok := src.(*Store)
+	return ok && *other.opts.endpoint == *s.opts.endpoint && other.opts.region == s.opts.region && !other.opts.bound && !s.opts.bound &&
+		other.creds == s.creds
+}
+
+// CopyLimit implements store.Copier.
+func (s *Store) CopyLimit() int64 { return largestCopy }
+
+// copied is the answer of CopyObject and UploadPartCopy.
+type copied struct {
+	XMLName  xml.Name
+	ETag     string    `xml:"ETag"`
+	Modified time.Time `xml:"LastModified"`
+}
+
+// Copy implements store.Copier. The metadata stays the source's unless opts.Meta differs from what from tells of it;
+// where from tells nothing and opts.Meta is empty, it stays as well.
+func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, key string, opts store.PutOptions) (store.Object, error) {
+	r := request{op: "copy", method: http.MethodPut, key: key, header: make(http.Header, 16), slow: true}
+	if err := s.setCopySource(r.header, src, from); err != nil {
+		return store.Object{}, permanent(r.op, key, err)
+	}
+	r.header["X-Oss-Metadata-Directive"] = []string{"COPY"}
+	if wire.ReplacesMeta(from.Meta, opts) {
+		r.header["X-Oss-Metadata-Directive"] = []string{"REPLACE"}
+		if err := userMetadata().Set(r.header, &opts.Meta); err != nil {
+			return store.Object{}, permanent(r.op, key, err)
+		}
+	}
+	setCondition(r.header, opts.Condition)
+	var out copied
+	h, err := s.read(ctx, r, &out)
+	if err == nil {
+		err = out.check(r.op, key, "CopyObjectResult")
+	}
+	if err != nil {
+		return store.Object{}, err
+	}
+	// Of what type the copy is, this answer does not tell, so its ETag says nothing of the content.
+	return store.Object{
+		Key: key, Kind: from.Kind, Size: from.Size, Target: from.Target, ETag: wire.Unquote(out.ETag), ModTime: out.Modified.UTC(),
+		Sums: s.sumsOf(h, ""),
+	}, nil
+}
+
+// CopyPart implements store.Copier.
+func (s *Store) CopyPart(ctx context.Context, src store.Source, from store.Object, off, n int64, key, id string, part int) (store.Part, error) {
+	r := request{op: "copy part", method: http.MethodPut, key: key, query: partQuery(part, id), header: make(http.Header, 8), slow: true}
+	if err := s.setCopySource(r.header, src, from); err != nil {
+		return store.Part{}, permanent(r.op, key, err)
+	}
+	r.header["X-Oss-Copy-Source-Range"] = []string{fmt.Sprintf("bytes=%d-%d", off, off+n-1)}
+	var out copied
+	h, err := s.read(ctx, r, &out)
+	if err == nil {
+		err = out.check(r.op, key, "CopyPartResult")
+	}
+	if err != nil {
+		return store.Part{}, err
+	}
+	etag := wire.Unquote(out.ETag)
+	return store.Part{Number: part, Size: n, ETag: etag, Sums: s.sumsOf(h, "").Merge(s.sumsOfETag(etag, typeNormal))}, nil
+}
+
+// check tells an answer from the errors that may come with status 200.
+func (c *copied) check(op, key, name string) error {
+	if c.XMLName.Local != name || c.ETag == "" {
+		return &store.Error{Op: op, Key: key, Class: store.Transient, Err: fmt.Errorf("the server answers with %q instead of a result", wire.Clip(c.XMLName.Local, 50))}
+	}
+	return nil
+}
+
+// setCopySource names the object to copy from, and the version of it.
+func (s *Store) setCopySource(h http.Header, src store.Source, from store.Object) error {
+	other, ok := src.(*Store)
+	if !ok {
+		return fmt.Errorf("cannot copy from a store of another kind: %T", src)
+	}
+	if err := checkKey(other.prefix + from.Key); err != nil {
+		return err
+	}
+	h["X-Oss-Copy-Source"] = []string{wire.EscapePath("/" + other.bucket + "/" + other.prefix + from.Key)}
+	if from.ETag != "" {
+		h["X-Oss-Copy-Source-If-Match"] = []string{wire.Quote(from.ETag)}
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// MaxEmptyPages is how many pages without a key may follow each other before a listing is distrusted.
+const MaxEmptyPages = 1000
+
+// Listing is what a provider brings to a Lister.
+type Listing struct {
+	Prefix   string // of all keys; "" or ending in "/"
+	PageSize int    // keys a page at most
+	// Fetch gets one page of at most keys entries: that of the token, else the first behind the key after.
+	Fetch func(ctx context.Context, token, after string, keys int) (*Page, error)
+	// Object describes an entry, given its relative key.
+	Object func(key string, e *Entry) (store.Object, error)
+	// Wrap classifies whatever the listing failed with.
+	Wrap func(ctx context.Context, err error) error
+}
+
+// List starts a listing.
+func (g *Listing) List(opts store.ListOptions) store.Lister {
+	l := &lister{g: g, opts: opts, size: g.PageSize}
+	if opts.Page > 0 {
+		l.size = min(opts.Page, g.PageSize)
+	}
+	if after, ok := store.After(opts.From); ok {
+		after = validPrefix(after)
+		l.after = g.Prefix + after
+		l.last, l.hasLast = after, true
+	}
+	if opts.First > 0 {
+		l.next = min(opts.First, l.size)
+	} else {
+		l.next = l.size
+	}
+	return l
+}
+
+// validPrefix cuts a key before its first byte that is not UTF-8, which a request cannot carry: a listing from there begins
+// early, by keys below the bound that the caller leaves out.
+func validPrefix(key string) string {
+	for i, r := range key {
+		if r == utf8.RuneError && !strings.HasPrefix(key[i:], string(utf8.RuneError)) {
+			return key[:i]
+		}
+	}
+	return key
+}
+
+// lister reads pages in order, one ahead of the caller.
+type lister struct {
+	g     *Listing
+	opts  store.ListOptions
+	size  int
+	next  int    // keys to ask for next
+	after string // full key to start behind, of the first page
+	token string // of the next page
+
+	last    string // key before the next one, relative
+	hasLast bool
+	ended   bool
+	closed  bool
+	broken  error // final: the listing is not to be believed
+
+	ahead *fetch // the page under way, if any
+}
+
+// fetch is one page being fetched in a goroutine that the lister waits for.
+type fetch struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	page   *Page
+	err    error
+}
+
+// Next implements store.Lister. After an error that may pass, it asks for the same page again.
+func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
+	for range MaxEmptyPages {
+		switch {
+		case l.broken != nil:
+			return nil, l.broken
+		case l.closed, l.ended:
+			return nil, io.EOF
+		case ctx.Err() != nil:
+			return nil, l.g.Wrap(ctx, ctx.Err())
+		}
+		page, err := l.page(ctx)
+		if err != nil {
+			return nil, l.g.Wrap(ctx, err)
+		}
+		objects, err := l.accept(page)
+		if err != nil {
+			l.broken = &store.Error{Op: "list", Class: store.Permanent, Hint: "this listing cannot be trusted", Err: fmt.Errorf("listing out of order: %w", err)}
+			return nil, l.broken
+		}
+		if !l.ended && l.opts.Page == 0 { // whoever wants small pages looks for a key, and seldom for more
+			l.start(ctx)
+		}
+		if len(objects) > 0 {
+			return objects, nil
+		}
+	}
+	l.stop()
+	l.broken = &store.Error{Op: "list", Class: store.Permanent, Err: fmt.Errorf("listing gave %d empty pages in a row", MaxEmptyPages)}
+	return nil, l.broken
+}
+
+// page waits for the page under way, or starts it.
+func (l *lister) page(ctx context.Context) (*Page, error) {
+	if l.ahead == nil {
+		l.start(ctx)
+	}
+	f := l.ahead
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		l.stop()
+		return nil, ctx.Err()
+	}
+	l.ahead = nil
+	f.cancel()
+	return f.page, f.err
+}
+
+// start fetches the next page. The fetch outlives the call of Next that started it, so it ends with the lister or its
+// own time limits, not with that call's ctx.
+func (l *lister) start(ctx context.Context) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f := &fetch{cancel: cancel, done: make(chan struct{})}
+	l.ahead = f
+	token, after, keys := l.token, l.after, l.next
+	l.next = l.size
+	go func() {
+		defer close(f.done)
+		f.page, f.err = l.g.Fetch(own, token, after, keys)
+	}()
+}
+
+// ReadPage reads the answer to a request for a page, and closes it.
+func ReadPage(resp *http.Response) (*Page, error) {
+	var data bytes.Buffer
+	data.Grow(int(min(max(resp.ContentLength, 0)+bytes.MinRead, MaxAnswer)))
+	_, err := data.ReadFrom(Bounded(resp.Body))
+	Finish(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListing(data.Bytes())
+}
+
+// stop ends the fetch under way and waits for it.
+func (l *lister) stop() {
+	if l.ahead != nil {
+		l.ahead.cancel()
+		<-l.ahead.done
+		l.ahead = nil
+	}
+}
+
+// Close implements store.Lister.
+func (l *lister) Close() error {
+	l.closed = true
+	l.stop()
+	return nil
+}
+
+// accept checks a page and moves on to the next.
+func (l *lister) accept(page *Page) ([]store.Object, error) {
+	objects := make([]store.Object, 0, len(page.Entries))
+	for i := range page.Entries {
+		o, err := l.object(&page.Entries[i], page.Encoding == "url")
+		if err != nil {
+			return nil, err
+		}
+		if l.hasLast && o.Key <= l.last {
+			return nil, fmt.Errorf("key %q after %q", Clip(o.Key, 200), Clip(l.last, 200))
+		}
+		l.last, l.hasLast = o.Key, true
+		if l.opts.To != "" && o.Key >= l.opts.To {
+			l.ended = true
+			return objects, nil
+		}
+		objects = append(objects, o)
+	}
+	return objects, l.advance(page)
+}
+
+// advance finds out whether there is a next page.
+func (l *lister) advance(page *Page) error {
+	if page.Truncated != "true" {
+		l.ended = true
+		return nil
+	}
+	if page.Token == "" {
+		return errors.New("more keys announced, but no continuation token")
+	}
+	if page.Token == l.token {
+		return errors.New("the continuation token repeats")
+	}
+	l.token = page.Token
+	return nil
+}
+
+// object reads one entry.
+func (l *lister) object(e *Entry, decode bool) (store.Object, error) {
+	key := e.Key
+	if decode {
+		plainKey, err := url.QueryUnescape(key) // a space comes as "+"
+		if err != nil {
+			return store.Object{}, fmt.Errorf("key %q: %w", Clip(key, 200), err)
+		}
+		key = plainKey
+	}
+	rel, ok := strings.CutPrefix(key, l.g.Prefix)
+	if !ok {
+		return store.Object{}, fmt.Errorf("key %q is outside the prefix %q", Clip(key, 200), Clip(l.g.Prefix, 200))
+	}
+	return l.g.Object(rel, e)
+}
