@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -42,7 +44,8 @@ func (c *Client) Authority(ctx context.Context) ([]byte, error) {
 	}
 	var all []byte
 	for _, cert := range resp.TLS.PeerCertificates {
-		if cert.IsCA {
+		// Those that one authority signed for another say nothing to programs that trust neither, and few programs know Ed25519.
+		if own := bytes.Equal(cert.RawSubject, cert.RawIssuer); cert.IsCA && own && cert.PublicKeyAlgorithm != x509.Ed25519 {
 			all = append(all, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
 		}
 	}

@@ -242,7 +242,7 @@ func (b *bench) Totals(_ context.Context, job *fsm.Job, _ string) (*Totals, erro
 
 // Trace finds a key on the second page.
 func (b *bench) Trace(_ context.Context, job *fsm.Job, key, from string) (*Trace, error) {
-	t := &Trace{Key: NewKey(key), Job: job.ID, Records: []json.RawMessage{json.RawMessage(`{"page":"` + from + `"}`)}}
+	t := &Trace{ObjectKey: NewKey(key), Job: job.ID, State: job.State, Records: []json.RawMessage{json.RawMessage(`{"page":"` + from + `"}`)}}
 	if from == "" {
 		t.Continue = "2"
 	} else {

@@ -95,7 +95,9 @@ func newKeyStatus(keys fsm.Keys, nodes []KeyNode, sealed []string, self string) 
 	d := &KeyStatus{
 		Phase: KeySettled, Current: keys.Current, Other: keys.Old, Nodes: nodes, Sealed: append([]string{}, sealed...), changed: len(keys.Retired) > 0, began: keys.Began, Waits: []string{},
 	}
-	for _, n := range nodes {
+	for i := range nodes {
+		n := &nodes[i]
+		n.Accepts, n.Leftover = append([]string{}, n.Accepts...), append([]string{}, n.Leftover...) // of one that does not answer, none
 		if d.Current == "" && n.ID == self {
 			d.Current = n.Uses
 		}

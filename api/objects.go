@@ -19,15 +19,15 @@ const (
 	maxContinue = 256     // bytes of a token that brings the rest
 )
 
-// Key is the name of an object.
-type Key struct {
+// ObjectKey is the name of an object.
+type ObjectKey struct {
 	Key       string `json:"key"`
 	KeyBase64 []byte `json:"key_base64,omitempty"` // the exact bytes where Key is not valid UTF-8
 }
 
 // NewKey names an object.
-func NewKey(key string) Key {
-	k := Key{Key: key}
+func NewKey(key string) ObjectKey {
+	k := ObjectKey{Key: key}
 	if !utf8.ValidString(key) {
 		k.KeyBase64 = []byte(key)
 	}
@@ -35,7 +35,7 @@ func NewKey(key string) Key {
 }
 
 // Exact is the key's exact bytes.
-func (k Key) Exact() string {
+func (k ObjectKey) Exact() string {
 	if k.KeyBase64 != nil {
 		return string(k.KeyBase64)
 	}
@@ -43,7 +43,7 @@ func (k Key) Exact() string {
 }
 
 // Exact is the exact bytes of the key, or of the start of the range.
-func (e *KeyError) Exact() string { return Key{e.Key, e.KeyBase64}.Exact() }
+func (e *KeyError) Exact() string { return ObjectKey{e.Key, e.KeyBase64}.Exact() }
 
 // Missing tells of records that cannot be read now: every segment is on two nodes, and both are away or have lost it.
 type Missing struct {
@@ -86,8 +86,8 @@ type Evidence struct {
 
 // KeyGroup counts keys and names the first.
 type KeyGroup struct {
-	Count int64 `json:"count"`
-	First []Key `json:"first,omitempty"`
+	Count int64       `json:"count"`
+	First []ObjectKey `json:"first,omitempty"`
 }
 
 // The standings of a key.
@@ -102,7 +102,7 @@ const (
 
 // Trace is all that is known of one key in the present pass of a job, or in its last.
 type Trace struct {
-	Key
+	ObjectKey
 	Job         string            `json:"job"`
 	Pass        uint64            `json:"pass"`
 	State       fsm.JobState      `json:"state"` // of the job

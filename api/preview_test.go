@@ -19,7 +19,7 @@ func (w toNodes) ForwardTo(node string, r *http.Request) (*http.Response, error)
 
 // TestPreviewAsksOthers: what a node cannot see, or sees nothing at, another may see; one that sees it asks nobody.
 func TestPreviewAsksOthers(t *testing.T) {
-	seen := Preview{Destination: "u", Objects: 3, Bytes: 5, First: []Key{NewKey("caf\xe9")}, Local: true}
+	seen := Preview{Destination: "u", Objects: 3, Bytes: 5, First: []ObjectKey{NewKey("caf\xe9")}, Local: true}
 	for name, test := range map[string]struct {
 		own, other Preview
 		want       string // ID of the node whose answer counts

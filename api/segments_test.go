@@ -21,8 +21,8 @@ func (h heldSegments) Put(_ context.Context, data []byte) ([32]byte, error) {
 
 // TestSegmentsAreTaken: a segment may be as large as a segment, and no other body may.
 func TestSegmentsAreTaken(t *testing.T) {
-	b := newBench(t, calmly)
-	resp, body := b.request(http.MethodPut, "/v1/segments", "x", nil)
+	b, packed := newBench(t, calmly), map[string]string{"Content-Type": bytesMedia}
+	resp, body := b.request(http.MethodPut, "/v1/segments", "x", packed)
 	if resp.StatusCode != http.StatusNotFound {
 		t.Errorf("without a spool: %s %s", resp.Status, body)
 	}
@@ -30,14 +30,14 @@ func TestSegmentsAreTaken(t *testing.T) {
 	b.server.cfg.Spool = held
 	data := strings.Repeat("x", maxSegment)
 	name := sha256.Sum256([]byte(data))
-	resp, body = b.request(http.MethodPut, "/v1/segments", data, nil)
+	resp, body = b.request(http.MethodPut, "/v1/segments", data, packed)
 	if resp.StatusCode != http.StatusOK || !strings.Contains(body, hex.EncodeToString(name[:])) || string(held[name]) != data {
 		t.Errorf("%s %.200s", resp.Status, body)
 	}
-	if resp, body = b.request(http.MethodPut, "/v1/segments", data+"x", nil); resp.StatusCode != http.StatusRequestEntityTooLarge {
+	if resp, body = b.request(http.MethodPut, "/v1/segments", data+"x", packed); resp.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("one byte more: %s %.200s", resp.Status, body)
 	}
-	if resp, body = b.request(http.MethodPut, "/v1/segments", "", nil); resp.StatusCode != http.StatusBadRequest {
+	if resp, body = b.request(http.MethodPut, "/v1/segments", "", packed); resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("nothing: %s %.200s", resp.Status, body)
 	}
 	if resp, body = b.request(http.MethodPost, "/v1/jobs", data, nil); resp.StatusCode != http.StatusRequestEntityTooLarge {

@@ -65,7 +65,7 @@ func (d *jobDesk) newSearch(w work, key, from string) (*search, error) {
 	s := &search{key: key, mark: markOf(key), page: d.newPage(0)}
 	started := api.NewJob(w.job)
 	s.trace = &api.Trace{
-		Key: api.NewKey(key), Job: w.job.ID, Pass: w.job.Pass, State: w.job.State,
+		ObjectKey: api.NewKey(key), Job: w.job.ID, Pass: w.job.Pass, State: w.job.State,
 		StartedAt: started.StartedAt, FinishedAt: started.FinishedAt, Records: []json.RawMessage{},
 	}
 	s.page.lost = func(n int64) { s.lost += n }
