@@ -26,7 +26,7 @@ func TestCtlLook(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n.run(codeDone, "ctl", "add", file)
+	n.run(codeDone, "ctl", "add", file, "--yes")
 	out, _ := n.run(codeDone, "ctl", "look", "s3")
 	contains(t, "look", out, "type: copy # the default", "compare: size\n", "verify: checksum # the default", "objects: 10000 # the default",
 		`access_key: "***"`+"\n", "url: file://"+n.src+"\n")
@@ -145,7 +145,7 @@ func TestCtlEditBadInput(t *testing.T) {
 		"no file":         {codeMisuse, []string{"photos", "-f", broken + "x"}, "no such file"},
 		"no editor":       {codeMisuse, []string{"photos"}, "there is no terminal to edit on"},
 		"another place":   {codeRefused, []string{"photos", "--set", "destination.url=/elsewhere"}, "job \"photos\" is succeeded and in pass 1"},
-		"no job":          {codeMisuse, nil, "received 0"},
+		"no job":          {codeMisuse, nil, "one argument, not 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, errs := n.as(t).run(test.code, append([]string{"ctl", "edit"}, test.args...)...)

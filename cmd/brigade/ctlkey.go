@@ -17,6 +17,7 @@ func newCtlKey(a *app, f *clientFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "key",
 		Short:   "Change the cluster key",
+		Long:    "Key changes the secret that makes nodes a cluster, in steps, while nodes and jobs run.",
 		Example: "  brigade ctl key rotate",
 		Args:    knownCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

@@ -55,6 +55,9 @@ Exit codes: 0 done, 1 refused or paused, 2 wrong usage, 3 some objects failed, 4
 		Args: argCount(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.json = wantsJSON(cmd)
+			if err := a.harden(false); err != nil {
+				return refused(err)
+			}
 			return a.runImport(cmd.Context(), f, args)
 		},
 	}

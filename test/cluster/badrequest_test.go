@@ -114,7 +114,7 @@ func TestBadRequests(t *testing.T) {
 		},
 		{
 			"unknown member", "admin", request{method: "PUT", path: "/v1/settings", body: `{"settings": {}, "more": 1}`},
-			refusal{status: 400, code: "bad-request", words: []string{"unknown", `"more"`}},
+			refusal{status: 400, code: "unknown-field", words: []string{"not known here", `"more"`}},
 		},
 		{
 			"address not ours", "admin", request{ctl: []string{"ctl", "status", "--ip=192.0.2.1"}},

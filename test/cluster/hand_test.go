@@ -219,13 +219,6 @@ func (h *hand) mayNot(t *testing.T, q request, want refusal) {
 	}
 }
 
-// knows tells whether ctl has a verb.
-func (h *hand) knows(t *testing.T, verb string) bool {
-	t.Helper()
-	_, out, _ := h.run(t, "", nil, shared.binary, "ctl", verb, "--help")
-	return strings.Contains(string(out), "brigade ctl "+verb+" ")
-}
-
 // words is a request as its user writes it.
 func (h *hand) words(q request) string {
 	if h.curl {

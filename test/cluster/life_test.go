@@ -73,13 +73,13 @@ func (l *life) lead(t *testing.T) {
 	l.look(t)
 	l.watch(t)
 	l.limit(t)
-	l.ifKnown(t, "edit", l.edit)
+	l.edit(t)
 	l.pause(t)
 	l.drain(t)
 	l.errors(t)
-	l.ifKnown(t, "why", l.why)
+	l.why(t)
 	l.retry(t)
-	l.ifKnown(t, "report", l.report)
+	l.report(t)
 	l.redo(t)
 	l.history(t)
 	l.again(t)
@@ -88,15 +88,6 @@ func (l *life) lead(t *testing.T) {
 	if leader, _ := l.leader(t); leader == l.at {
 		t.Errorf("%s came to lead meanwhile: not all of this was passed on", l.at.name)
 	}
-}
-
-// ifKnown takes a step that needs a verb which this binary may not have.
-func (l *life) ifKnown(t *testing.T, verb string, step func(*testing.T)) {
-	if !l.operator.knows(t, verb) {
-		t.Logf("this binary has no ctl %s", verb)
-		return
-	}
-	step(t)
 }
 
 func (l *life) isBad(key string) bool { return l.bad[key] }

@@ -3,6 +3,7 @@ package s3
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -108,6 +109,9 @@ func (d *dialect) complete(l store.Location, o *options) error {
 
 // Place gives a location the spelling that all others of the same place have: a dialect's scheme becomes s3 with an endpoint.
 func Place(l store.Location) store.Location {
+	if !slices.Contains(Schemes(), l.Scheme) {
+		return l
+	}
 	o, err := parseOptions(l)
 	if err != nil || o.dialect == nil {
 		return l
