@@ -103,11 +103,13 @@ func TestBadRequests(t *testing.T) {
 		},
 		{"there already", "admin", d.submission(t, "other", job(`, "id": "j", "compare": "size"`)), refusal{1, 409, "job-exists", []string{`a job with the ID "j" exists`, "give another ID, or remove that job first"}}},
 		{
-			"unknown job", "admin", request{ctl: []string{"ctl", "pause", "a/b"}, method: "POST", path: "/v1/jobs/a%2Fb/pause"},
-			refusal{1, 404, "no-such-job", []string{`there is no job "a/b"`}},
+			"unknown job", "admin", request{ctl: []string{"ctl", "pause", "nope"}, method: "POST", path: "/v1/jobs/nope/pause"},
+			refusal{1, 404, "no-such-job", []string{`there is no job "nope"`}},
 		},
-		{"dots as ID", "admin", request{ctl: []string{"ctl", "rm", ".."}}, refusal{exit: 1, words: []string{"there is nothing at /v1/jobs/.."}}},
-		{"empty ID", "admin", request{ctl: []string{"ctl", "status", "--jobID="}}, refusal{exit: 2, words: []string{"--jobID names no job"}}},
+		{"path as ID of a job", "admin", request{ctl: []string{"ctl", "pause", "a/b"}}, refusal{exit: 2, words: []string{`"a/b" is not the ID of a job`, "a-z A-Z 0-9"}}},
+		{"the same", "admin", request{method: "POST", path: "/v1/jobs/a%2Fb/pause"}, refusal{status: 404, code: "no-such-job", words: []string{`there is no job "a/b"`}}},
+		{"dots as ID", "admin", request{ctl: []string{"ctl", "rm", ".."}}, refusal{exit: 2, words: []string{`".." is not the ID of a job`}}},
+		{"empty ID", "admin", request{ctl: []string{"ctl", "status", "--jobID="}}, refusal{exit: 2, words: []string{`"" is not the ID of a job`}}},
 		{
 			"unknown setting", "admin", request{ctl: []string{"ctl", "set", "max-worker=2"}, method: "PUT", path: "/v1/settings", body: `{"settings": {"max-worker": "2"}}`},
 			refusal{1, 400, "bad-request", []string{`setting "max-worker" is not known; known are`, "max-worker-num"}},

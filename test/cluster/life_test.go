@@ -210,8 +210,9 @@ func (l *life) watch(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatalf("end the watch: %v", err)
 	}
-	if err := cmd.Wait(); err != nil || d.State != "running" {
-		t.Errorf("watch ends with %v, after %d looks; the job was %s", err, shown, d.State)
+	const interrupted = 130
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != interrupted || d.State != "running" {
+		t.Errorf("watch ends with %v, after %d looks; the job was %s", cmd.ProcessState, shown, d.State)
 	}
 }
 

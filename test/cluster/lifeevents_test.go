@@ -82,7 +82,8 @@ func (l *life) follow(t *testing.T) (end func()) {
 		eventually(t, startLimit, "it is told that the job was removed", func() bool { return slices.Contains(told(), "removed") })
 		stop()
 		left := told()
-		for _, want := range []string{"running", "paused", "running", "failed", "succeeded", "removed"} {
+		// That it failed need not be told: changes within a tenth of a second are told as one, and it is retried as soon.
+		for _, want := range []string{"running", "paused", "running", "succeeded", "removed"} {
 			i := slices.Index(left, want)
 			if i < 0 {
 				t.Fatalf("the job was %q, say the events: %q is missing", told(), want)
