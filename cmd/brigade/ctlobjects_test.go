@@ -307,3 +307,16 @@ func TestAddTwice(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// TestSignedURLsAreMasked: whoever may read a job's records may not fetch what it copies.
+func TestSignedURLsAreMasked(t *testing.T) {
+	for line, want := range map[string]string{
+		`{"key":"a","outcome":"failed","size":1,"origin":"https://h/a?sig=x&e=1"}`: `{"key":"a","outcome":"failed","size":1,"origin":"https://h/a?***"}`,
+		`{"key":"a","outcome":"failed","size":1,"origin":"https://h/a"}`:           `{"key":"a","outcome":"failed","size":1,"origin":"https://h/a"}`,
+		`{"key":"\"origin\":?","outcome":"copied","size":1}`:                       `{"key":"\"origin\":?","outcome":"copied","size":1}`,
+	} {
+		if got := string(shownRecord([]byte(line))); got != want {
+			t.Errorf("%s is shown as %s", line, got)
+		}
+	}
+}

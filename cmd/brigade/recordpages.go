@@ -285,10 +285,32 @@ func (d *jobDesk) Records(ctx context.Context, job *fsm.Job, from string, limit 
 	list := &api.RecordList{Records: []json.RawMessage{}}
 	var err error
 	list.Continue, list.Missing, err = d.pageOf(ctx, d.newPage(limit), job, from, stageAudit, func(line []byte) error {
-		list.Records = append(list.Records, bytes.Clone(line))
+		list.Records = append(list.Records, shownRecord(line))
 		return nil
 	}, nil)
 	return list, err
+}
+
+// shownRecord is a record as it may be shown: what stands behind the question mark of a URL may be a signature that opens it.
+// It copies the line.
+func shownRecord(line []byte) json.RawMessage {
+	if !bytes.Contains(line, []byte(`"origin":`)) {
+		return bytes.Clone(line)
+	}
+	r, err := decodeRecord(line)
+	if err != nil {
+		return bytes.Clone(line) // not ours: whoever reads it will say so
+	}
+	if place, _, signed := strings.Cut(r.Origin, "?"); signed {
+		r.Origin = place + "?***"
+	}
+	var shown bytes.Buffer
+	enc := json.NewEncoder(&shown)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(r); err != nil {
+		return bytes.Clone(line)
+	}
+	return bytes.TrimSpace(shown.Bytes())
 }
 
 // pageOf fills a page with a job's records, from a stage on, and returns the token that brings the rest.

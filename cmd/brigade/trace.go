@@ -160,10 +160,10 @@ func (s *search) found(line []byte) error {
 	if err != nil || r.ExactKey() != s.key {
 		return err
 	}
-	if slices.ContainsFunc(s.trace.Records, func(known json.RawMessage) bool { return bytes.Equal(known, line) }) {
+	if slices.ContainsFunc(s.trace.Records, func(known json.RawMessage) bool { return bytes.Equal(known, shownRecord(line)) }) {
 		return nil
 	}
-	s.trace.Records = append(s.trace.Records, bytes.Clone(line))
+	s.trace.Records = append(s.trace.Records, shownRecord(line))
 	s.last = int64(max(0, slices.Index(outcomes(), r.Outcome)))
 	return nil
 }
