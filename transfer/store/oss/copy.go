@@ -15,7 +15,7 @@ import (
 func (s *Store) CanCopyFrom(src store.Source) bool {
 	other, ok := src.(*Store)
 	return ok && *other.opts.endpoint == *s.opts.endpoint && other.opts.region == s.opts.region && !other.opts.bound && !s.opts.bound &&
-		other.creds == s.creds
+		*other.creds.Load() == *s.creds.Load()
 }
 
 // CopyLimit implements store.Copier.

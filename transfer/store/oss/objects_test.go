@@ -198,3 +198,31 @@ func TestStoresThatCopyByThemselves(t *testing.T) {
 		}
 	}
 }
+
+// TestRenew replaces credentials between two requests, and keeps those it has where there are no others.
+func TestRenew(t *testing.T) {
+	for _, name := range []string{"OSS_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_ID"} {
+		t.Setenv(name, "")
+	}
+	_, at := newPlace(t)
+	cfg := at.config("", store.RoleSource)
+	good := cfg.Credentials
+	s := openWith(t, cfg)
+	for _, step := range []struct {
+		to   store.Credentials
+		want store.Class // of a request afterwards
+	}{{good, store.NotFound}, {store.Credentials{AccessKey: good.AccessKey, SecretKey: "another"}, store.Auth}, {good, store.NotFound}} {
+		if err := s.Renew(t.Context(), step.to); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Stat(t.Context(), "none"); store.ClassOf(err) != step.want {
+			t.Errorf("%v, want class %s", err, step.want)
+		}
+	}
+	if err := s.Renew(t.Context(), store.Credentials{}); err == nil {
+		t.Error("it takes no credentials for an answer")
+	}
+	if _, err := s.Stat(t.Context(), "none"); store.ClassOf(err) != store.NotFound {
+		t.Errorf("after that: %v", err)
+	}
+}

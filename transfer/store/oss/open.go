@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -23,7 +24,7 @@ const (
 )
 
 // Store is a bucket, or a folder of one. It implements store.Destination and its optional abilities Multiparter,
-// Copier, SumChooser and Single.
+// Copier, SumChooser, Single and Renewer.
 type Store struct {
 	bucket string
 	prefix string // "" or ending in "/"
@@ -33,7 +34,7 @@ type Store struct {
 
 	base   url.URL // of the bucket
 	client *wire.Client
-	creds  store.Credentials
+	creds  atomic.Pointer[store.Credentials]
 	signer signer
 	now    func() time.Time
 	sums   sumState
@@ -55,11 +56,23 @@ func open(cfg store.Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{
+	s := &Store{
 		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path), opts: opts, role: cfg.Role,
-		base: baseOf(opts, cfg.Location.Bucket), client: wire.NewClient(transport), creds: creds,
+		base: baseOf(opts, cfg.Location.Bucket), client: wire.NewClient(transport),
 		signer: signer{bucket: cfg.Location.Bucket, region: opts.region, v1: opts.v1}, now: time.Now,
-	}, nil
+	}
+	s.creds.Store(&creds)
+	return s, nil
+}
+
+// Renew implements store.Renewer.
+func (s *Store) Renew(_ context.Context, c store.Credentials) error {
+	c, err := credentials(c)
+	if err != nil {
+		return err
+	}
+	s.creds.Store(&c)
+	return nil
 }
 
 // credentials takes those of the job, else those that the vendor's tools take from the environment.

@@ -89,7 +89,7 @@ func (s *Store) newRequest(r *request) (*http.Request, error) {
 		req.Body = io.NopCloser(bytes.NewReader(r.document))
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.document)), nil }
 	}
-	s.signer.sign(req, full, s.creds, s.now())
+	s.signer.sign(req, full, *s.creds.Load(), s.now())
 	header["User-Agent"] = []string{userAgent}
 	header["Accept-Encoding"] = []string{"identity"}
 	return req, nil
