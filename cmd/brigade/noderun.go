@@ -35,7 +35,6 @@ type node struct {
 	source  nodeSource
 	started *settledConfig
 	live    *liveConfig
-	key     cluster.Key // zero where the node is alone
 	logger  *slog.Logger
 	level   *slog.LevelVar
 	dir     *cluster.Dir
