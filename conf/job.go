@@ -14,6 +14,9 @@ const MaxFile = 1 << 20
 // ListPrefix starts the name of an uploaded list.
 const ListPrefix = "segment:"
 
+// MaxPriority is the highest priority of a job; the lowest is as far below zero.
+const MaxPriority = 1000
+
 // Job is the description of a job as written, with defaults filled in.
 type Job struct {
 	ID          string // "" where the file has none
@@ -28,6 +31,7 @@ type Job struct {
 	Limits      Limits
 	List        string // where the cluster keeps the list that keys come from: ListPrefix and the name of a segment, or ""
 	MaxFailures int64  // failed objects that pause the job; 0 means the default
+	Priority    int    // jobs of a higher one get all that they can use first; -MaxPriority to MaxPriority
 
 	written map[string]position // keys that were given, by dotted path
 	start   position            // where keys that are missing are reported

@@ -30,6 +30,7 @@ verify: none
 task: {objects: 500, bytes: 1GB}
 preserve: {metadata: false, tags: false, acl: false, storage_class: keep}
 max_failures: 7
+priority: -3
 `
 
 func TestParseFull(t *testing.T) {
@@ -48,7 +49,7 @@ func TestParseFull(t *testing.T) {
 			Destination: Side{URL: "/data/photos"},
 			Filter: Filter{Include: []string{"*.jpg", "{a,b}/*.png"}, Exclude: []string{"tmp/**"},
 				Since: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), MinSize: 65536},
-			Compare: "size", Verify: "none", Task: Task{500, 1_000_000_000}, MaxFailures: 7,
+			Compare: "size", Verify: "none", Task: Task{500, 1_000_000_000}, MaxFailures: 7, Priority: -3,
 		}
 		if diff := cmp.Diff(want, j, cmpopts.IgnoreUnexported(Job{}), cmp.AllowUnexported(Secret{})); diff != "" {
 			t.Errorf("line ends %q: job differs (-want +got):\n%s", eol, diff)
@@ -91,7 +92,7 @@ func TestParseErrors(t *testing.T) {
 		{"delete", "delete: {mode: off}\n", `job.yaml:1:1: delete: is not supported by this version`},
 		{"limits", "limits: {requests: 5}\n", `job.yaml:1:10: limits.requests: is not supported by this version`},
 		{"notify", "notify: {mail: [a]}\n", `job.yaml:1:1: notify: is not supported by this version`},
-		{"priority", "priority: 0\n", `job.yaml:1:1: priority: is not supported by this version`},
+		{"priority", "priority: 1001\n", `job.yaml:1:1: priority: 1001 is out of range; allowed: a whole number from -1000 to 1000`},
 		{"tags", "preserve: {tags: true}\n", `job.yaml:1:12: preserve.tags: "true" is not supported by this version; allowed: false`},
 		{"storage class", "preserve:\n  storage_class: IA\n", `job.yaml:2:3: preserve.storage_class: "IA" is not supported by this version; allowed: keep`},
 		{"reread", "verify: reread\n", `job.yaml:1:1: verify: "reread" is not supported by this version; allowed: none, size, checksum`},

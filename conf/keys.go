@@ -72,7 +72,11 @@ func keys() []key {
 		{path: "limits.requests", later: true},
 		{path: "list", set: setList},
 		{path: "notify", later: true}, {path: "notify.mail", later: true},
-		{path: "priority", later: true},
+		{path: "priority", set: func(j *Job, v value) *problem {
+			n, bad := v.count(-MaxPriority, MaxPriority)
+			j.Priority = int(n)
+			return bad
+		}},
 	}...)
 }
 

@@ -50,7 +50,7 @@ func (s *State) editJob(c EditJob) error {
 		return ErrJobState
 	}
 	job := clone(old)
-	job.Spec, job.Limits, job.Type, job.Revision = spec.Bytes(), c.Limits, c.Kind, s.index
+	job.Spec, job.Limits, job.Priority, job.Type, job.Revision = spec.Bytes(), c.Limits, c.Priority, c.Kind, s.index
 	if c.Renews {
 		job.Renewed = c.At
 	}

@@ -10,7 +10,7 @@ import (
 func (b *bench) edit(scope EditScope) EditJob {
 	base := b.job("j").SpecHash()
 	return EditJob{Job: "j", Nonce: testNonce, Base: base[:], Spec: []byte(`{ "version": 1, "compare": "size" }`), Kind: "copy",
-		Limits: JobLimits{MaxFailures: 2, Bandwidth: []RateSlot{{7, 8}}}, Scope: scope, At: 700}
+		Limits: JobLimits{MaxFailures: 2, Bandwidth: []RateSlot{{7, 8}}}, Scope: scope, At: 700, Priority: 4}
 }
 
 // TestEditJob tries each scope in each state.
@@ -47,7 +47,7 @@ func TestEditJob(t *testing.T) {
 				before := b.job("j")
 				b.must(c)
 				want := *before
-				want.Spec, want.Limits, want.Revision = []byte(`{"version":1,"compare":"size"}`), c.Limits, b.index
+				want.Spec, want.Limits, want.Priority, want.Revision = []byte(`{"version":1,"compare":"size"}`), c.Limits, 4, b.index
 				if d := cmp.Diff(&want, b.job("j")); d != "" {
 					t.Error(d)
 				}

@@ -160,6 +160,8 @@ type EditJob struct {
 	Scope  EditScope `json:"scope"`
 	Renews bool      `json:"renews,omitempty"` // it brings other credentials
 	At     int64     `json:"at"`
+
+	Priority int `json:"priority,omitempty"`
 }
 
 // FixPlaces records what both sides of a job are in a pass that is to start or runs, as JSON of the scheduler's, which is

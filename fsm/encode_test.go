@@ -36,7 +36,7 @@ func everyCommand() []Command {
 		FoldSegments{Job: "j", Nonce: testNonce, Failed: true, First: []byte("f"), Count: 2, Manifest: Segment{Name: []byte("n"), Lines: 1, Manifest: true}},
 		RemoveJob{Job: "j", Nonce: testNonce},
 		RedoJob{Job: "j", Nonce: testNonce, Paused: true, At: 1},
-		EditJob{Job: "j", Nonce: testNonce, Base: digest(1), Spec: []byte(`{}`), Kind: "copy", Limits: JobLimits{MaxFailures: 3}, Scope: EditLive, Renews: true, At: 5},
+		EditJob{Job: "j", Nonce: testNonce, Base: digest(1), Spec: []byte(`{}`), Kind: "copy", Limits: JobLimits{MaxFailures: 3}, Scope: EditLive, Renews: true, At: 5, Priority: 6},
 		SetJobLimits{Job: "j", Nonce: testNonce, Spec: []byte(`{}`), Limits: JobLimits{MaxFailures: 3, Bandwidth: []RateSlot{{0, 5}}}},
 		SetSettings{Settings: map[string]string{"a": "b"}},
 		SetNode{Node: "n", Draining: true},

@@ -25,7 +25,7 @@ func newCtlEdit(a *app, f *clientFlags) *cobra.Command {
 a new one can stand, or env:NAME or file:PATH, which are resolved here. --set changes single keys (KEY= takes one back to its
 default) and --set KEY of a secret asks for it; -f takes a whole job file. The ID never changes.
 
-A running job takes limits, max_failures and credentials over at once, on all nodes; for all else pause it first. A change of
+A running job takes limits, max_failures, priority and credentials over at once, on all nodes; for all else pause it first. A change of
 what is copied (filter, compare, …) holds for what is not settled yet; ctl redo starts over. Source, destination and type can
 be changed until the first pass, or after ctl redo --paused. A change of scheme, endpoint or bucket wants the secrets again.
 

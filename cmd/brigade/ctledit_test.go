@@ -63,10 +63,10 @@ func held(t *testing.T, id string) (n *nodeBench, release func()) {
 // TestCtlEditKeys changes keys of a job as it runs, rests, is done and is started afresh.
 func TestCtlEditKeys(t *testing.T) {
 	n, release := held(t, "photos")
-	out, _ := n.run(codeDone, "ctl", "edit", "photos", "--set", "limits.bandwidth=1G", "--set", "max_failures=7")
-	contains(t, "edit", out, "photos has changed: limits.bandwidth, max_failures")
+	out, _ := n.run(codeDone, "ctl", "edit", "photos", "--set", "limits.bandwidth=1G", "--set", "max_failures=7", "--set", "priority=-3")
+	contains(t, "edit", out, "photos has changed: limits.bandwidth, max_failures, priority")
 	out, _ = n.run(codeDone, "ctl", "look", "photos")
-	contains(t, "look", out, "bandwidth: 1G", "max_failures: 7")
+	contains(t, "look", out, "bandwidth: 1G", "max_failures: 7", "priority: -3")
 	out, _ = n.run(codeDone, "ctl", "edit", "photos", "--set", "max_failures=7")
 	contains(t, "edit", out, "photos is as it was: nothing changes")
 	out, _ = n.run(codeDone, "ctl", "edit", "photos", "--set", "limits.bandwidth=", "--json")

@@ -87,7 +87,7 @@ func (e *textEdit) begin() error {
 
 const editHead = `# Job %s. Close the editor without a change to leave it as it is.
 # *** stands for a secret that stays; a new one can take its place, or env:NAME or file:PATH.
-# While a job runs, limits, max_failures and credentials can be changed; for the rest pause it first.
+# While a job runs, limits, max_failures, priority and credentials can be changed; for the rest pause it first.
 `
 
 // errUnchanged means that the editor was closed without a change.

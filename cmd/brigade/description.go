@@ -24,6 +24,7 @@ type description struct {
 	Preserve    preserveDescription `json:"preserve"`
 	Limits      limitsDescription   `json:"limits,omitzero"`
 	MaxFailures int64               `json:"max_failures,omitempty"`
+	Priority    int                 `json:"priority,omitempty"`
 	List        string              `json:"list,omitempty"`
 }
 
@@ -75,7 +76,7 @@ func describeSpec(spec fsm.Spec) description {
 		Task:        taskDescription{spec.Task.Objects, spec.Task.Bytes},
 		Preserve:    preserveDescription{spec.Preserve.Metadata},
 		Limits:      limitsDescription{spec.Limits.Bandwidth},
-		MaxFailures: spec.MaxFailures, List: listReference(spec.List),
+		MaxFailures: spec.MaxFailures, Priority: spec.Priority, List: listReference(spec.List),
 	}
 	if spec.Filter.Since != 0 {
 		since := time.Unix(0, spec.Filter.Since).UTC()

@@ -34,7 +34,7 @@ func (d *jobDesk) Edit(_ context.Context, job *fsm.Job, text []byte) (api.Change
 		return api.Change{}, api.InvalidJob(given.Fail("id", fmt.Sprintf("is %q, and a job keeps its ID for life: %s", given.ID, job.ID), "another job, by ctl add"))
 	}
 	spec := specOf(given, ends)
-	spec.ID, spec.Priority, spec.Source.SingleKey = job.ID, before.Priority, before.Source.SingleKey
+	spec.ID, spec.Source.SingleKey = job.ID, before.Source.SingleKey
 	fields, err := changedSpec(before, spec)
 	if err != nil {
 		return api.Change{}, err
@@ -49,7 +49,7 @@ func (d *jobDesk) Edit(_ context.Context, job *fsm.Job, text []byte) (api.Change
 		return api.Change{}, fmt.Errorf("encode spec: %w", err)
 	}
 	c := api.Change{Fields: fields, Command: fsm.EditJob{
-		Job: job.ID, Nonce: job.Nonce, Spec: encoded, Kind: spec.Type, Limits: limitsOf(spec), Renews: len(renewed) > 0,
+		Job: job.ID, Nonce: job.Nonce, Spec: encoded, Kind: spec.Type, Limits: limitsOf(spec), Priority: spec.Priority, Renews: len(renewed) > 0,
 	}}
 	for _, f := range fields {
 		if !liveKey(f) {
@@ -65,7 +65,7 @@ func (d *jobDesk) Edit(_ context.Context, job *fsm.Job, text []byte) (api.Change
 // liveKey tells whether a running job takes a change of a key over: bounds that the leader looks at all the time, and what
 // requests are signed with.
 func liveKey(key string) bool {
-	return key == "max_failures" || strings.HasPrefix(key, "limits.") || conf.IsSecret(key)
+	return key == "max_failures" || key == "priority" || strings.HasPrefix(key, "limits.") || conf.IsSecret(key)
 }
 
 // placeKey tells whether a key makes another job of it.

@@ -47,7 +47,7 @@ func (d *jobDesk) Submission(_ context.Context, text, nonce []byte) (fsm.SubmitJ
 	if err != nil {
 		return fsm.SubmitJob{}, fmt.Errorf("encode spec: %w", err)
 	}
-	return fsm.SubmitJob{ID: spec.ID, Nonce: nonce, Kind: spec.Type, Spec: encoded, Limits: limitsOf(spec)}, nil
+	return fsm.SubmitJob{ID: spec.ID, Nonce: nonce, Kind: spec.Type, Spec: encoded, Limits: limitsOf(spec), Priority: spec.Priority}, nil
 }
 
 // parse reads and checks a description as it was sent.

@@ -51,7 +51,7 @@ func (d *jobDesk) Preview(ctx context.Context, text []byte) (*api.Preview, error
 func (d *jobDesk) same(known *fsm.Job, job *conf.Job, ends sides) bool {
 	before, spec, err := d.sidesOf(known)
 	now := specOf(job, ends)
-	return err == nil && len(compareSpecs(spec, now)) == 0 && spec.Limits == now.Limits && spec.Priority == now.Priority &&
+	return err == nil && len(compareSpecs(spec, now)) == 0 && spec.Limits == now.Limits &&
 		sameCredentials(before.source, ends.source) && sameCredentials(before.destination, ends.destination)
 }
 

@@ -22,7 +22,7 @@ func specOf(job *conf.Job, s sides) fsm.Spec {
 		Task:        fsm.TaskSpec{Objects: job.Task.Objects, Bytes: job.Task.Bytes},
 		Preserve:    fsm.Preserve{Metadata: job.Preserve.Metadata},
 		Limits:      fsm.LimitsSpec{Bandwidth: job.Limits.Bandwidth},
-		MaxFailures: job.MaxFailures, List: uploadedList(job.List),
+		MaxFailures: job.MaxFailures, Priority: job.Priority, List: uploadedList(job.List),
 	}
 	if !job.Filter.Since.IsZero() {
 		spec.Filter.Since = job.Filter.Since.UnixNano()
@@ -102,6 +102,7 @@ func compareSpecs(before, now fsm.Spec) []difference {
 	note("preserve", false, before.Preserve, now.Preserve)
 	note("content of the list", false, shortName(before.List), shortName(now.List))
 	note("max_failures", false, before.MaxFailures, now.MaxFailures)
+	note("priority", false, before.Priority, now.Priority)
 	return out
 }
 
