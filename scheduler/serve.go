@@ -303,13 +303,18 @@ func (r *reign) renewals(state *fsm.State, s *session) (out []fsm.Job) {
 // outdate forgets the pre-flights that an older description led to, where a newer one may lead elsewhere: those that failed,
 // and those of a job that has not begun, whose sides may have changed. The caller holds mu.
 func (r *reign) outdate(state *fsm.State) {
+	again := false
 	for _, s := range r.sessions {
 		for key, p := range s.preflights {
 			if job := state.Job(key.ID); job != nil && p.Revision < job.Revision && (!p.OK || job.Pass == 0) {
 				delete(s.preflights, key)
 				delete(s.asked, key)
+				again = true
 			}
 		}
+	}
+	if again {
+		r.tell() // a poll that the change of the state woke may have looked before
 	}
 }
 

@@ -53,7 +53,7 @@ type engineConfig struct {
 	paths       jobPaths
 	concurrency int
 	memory      int64
-	open        scheduler.Open
+	open        func(context.Context, *fsm.Job, *cluster.Spool) (*transfer.Job, scheduler.Preflight, error)
 }
 
 // startEngine opens the state, which locks it, and starts the cluster on it. It returns once this node leads.
@@ -97,9 +97,12 @@ func (e *engine) lead(ctx context.Context, cfg engineConfig) error {
 	e.leader = scheduler.NewLeader(scheduler.LeaderConfig{
 		Log: e.node, Machine: e.machine, Spool: e.spool, Logger: e.log, Jitter: rand.Float64,
 	})
+	open := func(ctx context.Context, job *fsm.Job) (*transfer.Job, scheduler.Preflight, error) {
+		return cfg.open(ctx, job, e.spool)
+	}
 	e.mover = transfer.NewNode(e.dir.NodeID, e.spool, e.log, cfg.concurrency, cfg.memory)
 	e.worker = scheduler.NewWorker(scheduler.WorkerConfig{
-		Node: e.dir.NodeID, Runner: e.mover, Leader: e.leader, Open: cfg.open, Spool: e.spool, Slots: taskSlots, Logger: e.log,
+		Node: e.dir.NodeID, Runner: e.mover, Leader: e.leader, Open: open, Spool: e.spool, Slots: taskSlots, Logger: e.log,
 	})
 	e.running.Go(func() { e.report(e.leader.Run(life)) })
 	if err := e.leader.Ready(ctx); err != nil {

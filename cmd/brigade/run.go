@@ -11,6 +11,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/bucketbrigade/brigade/cluster"
 	"github.com/bucketbrigade/brigade/conf"
 	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/scheduler"
@@ -229,7 +230,7 @@ func (im *importer) sealed(nonce []byte) (fsm.Spec, error) {
 }
 
 // open opens both sides of the job; the worker calls it before a pass.
-func (im *importer) open(ctx context.Context, job *fsm.Job) (*transfer.Job, scheduler.Preflight, error) {
+func (im *importer) open(ctx context.Context, job *fsm.Job, spool *cluster.Spool) (*transfer.Job, scheduler.Preflight, error) {
 	spec, err := decodeSpec(job)
 	if err != nil {
 		return nil, scheduler.Preflight{}, err
@@ -247,7 +248,7 @@ func (im *importer) open(ctx context.Context, job *fsm.Job) (*transfer.Job, sche
 		im.hashed = d.store.Abilities().HashedBeforeWrite
 		im.mu.Unlock()
 	}
-	work, err := im.app.jobOf(ctx, open, ends, spec, im.engine.spool)
+	work, err := im.app.jobOf(ctx, open, ends, spec, spool)
 	if err != nil {
 		return nil, scheduler.Preflight{}, errors.Join(err, open.close())
 	}
