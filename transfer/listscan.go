@@ -144,7 +144,7 @@ func (s *listScan) stretch(ctx context.Context) (more bool, err error) {
 	}
 	s.n.Meter.Listed.Add(c.Listed)
 	s.progress(c)
-	if s.open != nil && s.first && s.closed < firstCuts {
+	if s.open != nil && s.early() {
 		if err := s.closeCut(ctx); err != nil {
 			return false, err
 		}

@@ -46,6 +46,8 @@ type Tuning struct {
 	// SplitWorth is what a part of a copy task must be worth that others are given, in bytes; a request is worth objectCost.
 	// Less costs more to hand out than it takes. 0 is anything.
 	SplitWorth int64
+	// FirstCuts is how many tasks the first page of a pass becomes, 1 to 8, so that copying starts at once on all nodes.
+	FirstCuts int
 	// ShareMin is how much of an object must be left for other nodes to be given parts of it, SharePiece how much one node
 	// must have left for half of it to go to another. 0 for ShareMin shares nothing.
 	ShareMin   int64
@@ -56,7 +58,7 @@ type Tuning struct {
 func DefaultTuning() Tuning {
 	return Tuning{BufferedMax: 4 << 20, MultipartMin: 64 << 20, PartSize: 16 << 20, PartUnit: 1 << 20,
 		PartMin: 5 << 20, PartMax: 256 << 20, StreamBuffer: 256 << 10,
-		PartPatience: 3 * time.Second, PartRest: time.Minute, SplitWorth: 2 << 20, ShareMin: 1 << 30, SharePiece: 64 << 20}
+		PartPatience: 3 * time.Second, PartRest: time.Minute, SplitWorth: 2 << 20, FirstCuts: 8, ShareMin: 1 << 30, SharePiece: 64 << 20}
 }
 
 // Meter counts live, unlike a job's counters: attempts that fail count too, nothing is ever taken back.

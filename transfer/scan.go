@@ -11,8 +11,7 @@ import (
 // How a scan groups what it sees.
 const (
 	stretchKeys = 1000 // keys looked at together to tell dense from sparse: a page
-	shortCuts   = 8    // so many cuts of a pass share its first stretch, so that copying starts at once, on all nodes
-	firstCuts   = 12   // so many close after one stretch at the latest
+	pageCuts    = 3    // so many cuts behind those of a pass's first stretch close after one stretch, so that copying goes on
 	advanceCuts = 8    // cuts that one advance carries at most, to stay within the limit of a command
 )
 
@@ -150,11 +149,14 @@ func (s *scanRun) take(ctx context.Context, stretch []look) error {
 	if err := s.cut(ctx, stretch, s.dense(stretch)); err != nil {
 		return err
 	}
-	if s.open != nil && s.first && s.closed < firstCuts {
+	if s.open != nil && s.early() {
 		return s.closeCut(ctx)
 	}
 	return nil
 }
+
+// early tells whether cuts close after one stretch still.
+func (s *scanRun) early() bool { return s.first && s.closed < s.n.Tuning.FirstCuts+pageCuts }
 
 // dense tells whether at least half of a stretch needs work.
 func (s *scanRun) dense(stretch []look) bool {
@@ -268,8 +270,8 @@ func (c *openCut) addEntry(l *look) {
 // full tells whether the open cut reached a bound of the job, or of a segment.
 func (s *scanRun) full() bool {
 	c, objects := s.open, s.job.CutObjects
-	if s.first && s.closed < shortCuts {
-		objects = min(objects, stretchKeys/shortCuts)
+	if first := s.n.Tuning.FirstCuts; s.first && s.closed < first {
+		objects = min(objects, int64(stretchKeys/first))
 	}
 	return c != nil && (c.objects >= objects || c.bytes >= s.job.CutBytes || c.text >= advanceText)
 }

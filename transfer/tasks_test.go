@@ -364,7 +364,7 @@ func TestCutsTileAndBound(t *testing.T) {
 func TestFirstCutsAreShort(t *testing.T) {
 	src := newMemStore()
 	fillStore(src, 9000, 3)
-	for from, want := range map[string][]int64{"": {125, 125, 125, 125, 125, 125, 125, 125, 1000, 1000, 1000, 1000, 4000}, firstKey(src): {8999}} {
+	for from, want := range map[string][]int64{"": {125, 125, 125, 125, 125, 125, 125, 125, 1000, 1000, 1000, 5000}, firstKey(src): {8999}} {
 		b := newBench(t, src, newMemStore())
 		scan := Task{ID: 1000, Kind: Scan, From: from}
 		if done, err := b.one(&scan); err != nil || !done {

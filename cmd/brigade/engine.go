@@ -101,6 +101,7 @@ func (e *engine) lead(ctx context.Context, cfg engineConfig) error {
 		return cfg.open(ctx, job, e.spool)
 	}
 	e.mover = transfer.NewNode(e.dir.NodeID, e.spool, e.log, cfg.concurrency, cfg.memory)
+	e.mover.Tuning.FirstCuts = 1 // no other node waits for work
 	e.worker = scheduler.NewWorker(scheduler.WorkerConfig{
 		Node: e.dir.NodeID, Runner: e.mover, Leader: e.leader, Open: open, Spool: e.spool, Slots: taskSlots, Logger: e.log,
 	})

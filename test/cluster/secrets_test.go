@@ -39,7 +39,7 @@ func TestNoCredentialInClear(t *testing.T) {
 	some := refusing(func(key string) bool { return strings.HasSuffix(key, "7") })
 	j.proxy.Add(some)
 	j.slow(300 * time.Millisecond)
-	admin.may(t, others[0], "add", j.jobFile(t, 10), temporary.jobFile(t, 10))
+	admin.may(t, others[0], "add", "--yes", j.jobFile(t, 10), temporary.jobFile(t, 10)) // the second cannot be looked into
 	j.waitWrites(t, 30, startLimit)
 	leader.kill(t)
 	leader.start(t)

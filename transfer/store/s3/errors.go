@@ -142,6 +142,9 @@ func (s *Store) wrap(ctx context.Context, op, key string, err error) error {
 
 // innermost leaves out what the SDK wraps around a cause, down to the part that says something.
 func innermost(err error) error {
+	if errors.Is(err, wire.ErrCredentials) {
+		return err // where they were looked for in vain is what the cause says
+	}
 	var send interface{ ConnectionError() bool }
 	var op *smithy.OperationError
 	for errors.As(err, &op) {
