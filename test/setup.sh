@@ -49,14 +49,17 @@ check_network() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iproute2 nftables >/dev/null
 }
 
-# What is shipped for systemd and man is read by both; these tests skip where they are missing, but not in CI.
+# What is shipped for systemd and man is read by both, and examples of the API use jq; these tests skip where something is
+# missing, but not in CI.
 check_readers() {
   [[ $(uname -s) == Linux && ${CI:-} == true ]] || return 0
   local packages=()
   command -v systemd-analyze >/dev/null && command -v systemd-sysusers >/dev/null || packages+=(systemd)
   command -v groff >/dev/null || command -v mandoc >/dev/null || packages+=(mandoc)
+  command -v curl >/dev/null || packages+=(curl)
+  command -v jq >/dev/null || packages+=(jq)
   ((${#packages[@]})) || return 0
-  may_install || die "missing: ${packages[*]}, which tests of deploy/ and of the manual pages need"
+  may_install || die "missing: ${packages[*]}, which tests of deploy/, of the manual pages and of the API need"
   echo "installing ${packages[*]}"
   apt-get update -qq >/dev/null
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null

@@ -23,10 +23,8 @@ const apiPage = "../../docs/api.md"
 
 // TestAPIExamples runs the examples of docs/api.md one after another, as they stand but for the address.
 func TestAPIExamples(t *testing.T) {
-	for _, tool := range []string{"bash", "curl", "jq", "timeout"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip("this takes ", tool)
-		}
+	for name, pkg := range map[string]string{"bash": "bash", "curl": "curl", "jq": "jq", "timeout": "coreutils"} {
+		tool(t, name, pkg)
 	}
 	n := startSecured(t, "127.0.0.1:0", "--http-tls", "always")
 	dir := t.TempDir()
