@@ -32,7 +32,7 @@ demo: build $(TOOLS)/versitygw ## a cluster copies Go's source tree to an S3 ser
 	@CGO_ENABLED=0 go build -trimpath -o bin/demo ./test/demo
 	@bin/demo -brigade $(BIN) -out demo-out
 
-test: go-check ## run all tests under the race detector, in about ten minutes
+test: go-check ## run all tests under the race detector, in about a quarter of an hour
 	@test/setup.sh test
 	@$(MAKE) --no-print-directory $(TOOLS)/versitygw
 	CGO_ENABLED=1 go test -race -p 2 -timeout 20m ./...
