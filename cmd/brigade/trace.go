@@ -160,10 +160,11 @@ func (s *search) found(line []byte) error {
 	if err != nil || r.ExactKey() != s.key {
 		return err
 	}
-	if slices.ContainsFunc(s.trace.Records, func(known json.RawMessage) bool { return bytes.Equal(known, shownRecord(line)) }) {
+	shown := shownRecord(line)
+	if slices.ContainsFunc(s.trace.Records, func(known json.RawMessage) bool { return bytes.Equal(known, shown) }) {
 		return nil
 	}
-	s.trace.Records = append(s.trace.Records, shownRecord(line))
+	s.trace.Records = append(s.trace.Records, shown)
 	s.last = int64(max(0, slices.Index(outcomes(), r.Outcome)))
 	return nil
 }

@@ -44,8 +44,9 @@ type life struct {
 	admin    *hand
 	chief    string // the admin's name
 	operator *hand
-	bad      map[string]bool // keys that the store refuses
-	did      []string        // what the history shall tell: who did what to what
+	bad      map[string]bool         // keys that the store refuses
+	did      []string                // what the history shall tell: who did what to what
+	told     func(state string) bool // whether events told that the job came into a state; nil where nobody follows them
 }
 
 func newLife(t *testing.T, byCurl bool) *life {
@@ -214,6 +215,7 @@ func (l *life) watch(t *testing.T) {
 	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != interrupted || d.State != "running" {
 		t.Errorf("watch ends with %v, after %d looks; the job was %s", cmd.ProcessState, shown, d.State)
 	}
+	eventually(t, startLimit, "the job copies", func() bool { return l.status(t).Objects["copied"] > 0 })
 }
 
 // limit sets a limit of the cluster while it works, and takes it back.
@@ -328,6 +330,9 @@ func (l *life) errors(t *testing.T) {
 
 // retry runs what failed again, now that it can be written.
 func (l *life) retry(t *testing.T) {
+	if l.told != nil { // changes within a tenth of a second are told as one
+		eventually(t, startLimit, "the events tell that the job failed", func() bool { return l.told("failed") })
+	}
 	l.job.proxy.Clear()
 	writes := l.job.proxy.Count(s3op.PutObject)
 	l.operator.must(t, request{ctl: []string{"ctl", "retry", "move"}, method: "POST", path: "/v1/jobs/move/retry"}, 200, nil)

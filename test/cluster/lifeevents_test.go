@@ -63,6 +63,7 @@ func (l *life) follow(t *testing.T) (end func()) {
 		defer mu.Unlock()
 		return slices.Clone(states)
 	}
+	l.told = func(state string) bool { return slices.Contains(told(), state) }
 	stop := sync.OnceFunc(func() {
 		_ = cmd.Process.Kill() // it may have ended
 		reading.Wait()
@@ -82,8 +83,7 @@ func (l *life) follow(t *testing.T) (end func()) {
 		eventually(t, startLimit, "it is told that the job was removed", func() bool { return slices.Contains(told(), "removed") })
 		stop()
 		left := told()
-		// That it failed need not be told: changes within a tenth of a second are told as one, and it is retried as soon.
-		for _, want := range []string{"running", "paused", "running", "succeeded", "removed"} {
+		for _, want := range []string{"running", "paused", "running", "failed", "succeeded", "removed"} {
 			i := slices.Index(left, want)
 			if i < 0 {
 				t.Fatalf("the job was %q, say the events: %q is missing", told(), want)
