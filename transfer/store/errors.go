@@ -23,6 +23,7 @@ const (
 	Misconfigured Class = "config"       // the side as configured cannot work: endpoint, region, TLS, clock, bucket
 	Mismatch      Class = "mismatch"     // what arrived is not what was sent
 	Changed       Class = "changed"      // the source changed while it was read
+	Archived      Class = "archived"     // the object must be restored before it can be read
 	Canceled      Class = "canceled"     // ctx was cancelled or the lease lost
 )
 

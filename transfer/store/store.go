@@ -211,6 +211,9 @@ type Object struct {
 	Err error
 	// Origin is what the source calls the object where that is not Key: the URL of a line of a URL list.
 	Origin string
+	// Archived is set where the object must be restored before it can be read. A listing tells it by the class alone, so an
+	// object that was restored shows as archived there; Stat is exact.
+	Archived bool
 	// OneStream is set where the source reads an object from its start only: ranges of it cost all that comes before.
 	OneStream bool
 	// Written is when the destination stored the object, where ModTime does not tell (a file's ctime); zero if unknown.
@@ -234,6 +237,12 @@ type Metadata struct {
 	ContentLanguage    string
 	Expires            string            // HTTP date, verbatim
 	User               map[string]string // names in lower case, without the store's header prefix
+	// What follows is empty where it is unknown. Stat and Open tell Class and Encryption; Tags and Access come from a
+	// Detailer, and are not for servers to guess: empty at a write means the bucket's default.
+	Class      StorageClass
+	Encryption Encryption
+	Tags       map[string]string
+	Access     Access
 }
 
 // Order is what a store promises of its listings.
@@ -259,6 +268,10 @@ type Abilities struct {
 	ModTimeUnit       time.Duration // precision of ModTime in listings
 	ListsByKeys       bool          // List from a bound costs one request a page (a file system instead walks directories)
 	MaxKey            int           // longest whole key in bytes
+	// Classes are the storage classes that a write can ask for; empty where there are none.
+	Classes []StorageClass
+	// Tags, Access and Encryption: a write can set them, and they can be told.
+	Tags, Access, Encryption bool
 	// HashedBeforeWrite: the Sums that Put returns were taken of the bytes before the write, nothing was read back.
 	HashedBeforeWrite bool
 }

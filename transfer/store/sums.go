@@ -12,12 +12,13 @@ type Checksums struct {
 	CRC64NVME string // 8 bytes
 	CRC64ECMA string // 8 bytes; CRC-64/XZ, which OSS, COS and BOS report
 	SHA256    string // 32 bytes
+	QETag     string // 21 bytes; a tree of SHA-1 over blocks of 4 MiB, which Kodo reports (https://github.com/qiniu/qetag)
 	// PartsMD5 is a multipart ETag, "hex-N": equal ones mean equal content, different ones may only differ in part size.
 	PartsMD5 string
 }
 
 // SumKinds are kinds of checksums.
-type SumKinds struct{ MD5, CRC64NVME, CRC64ECMA bool }
+type SumKinds struct{ MD5, CRC64NVME, CRC64ECMA, CRC32C, QETag bool }
 
 // IsZero tells that nothing is known.
 func (c Checksums) IsZero() bool { return c == Checksums{} }
@@ -29,6 +30,7 @@ func (c Checksums) Match(d Checksums) (equal, known bool, by string) {
 		{"md5", c.MD5, d.MD5},
 		{"crc64nvme", c.CRC64NVME, d.CRC64NVME},
 		{"crc64ecma", c.CRC64ECMA, d.CRC64ECMA},
+		{"qetag", c.QETag, d.QETag},
 		{"crc32c", c.CRC32C, d.CRC32C},
 	} {
 		if s.a != "" && s.b != "" {
@@ -46,7 +48,7 @@ func (c Checksums) Merge(d Checksums) Checksums {
 	for _, p := range []struct {
 		dst *string
 		src string
-	}{{&c.MD5, d.MD5}, {&c.CRC32C, d.CRC32C}, {&c.CRC64NVME, d.CRC64NVME}, {&c.CRC64ECMA, d.CRC64ECMA}, {&c.SHA256, d.SHA256}, {&c.PartsMD5, d.PartsMD5}} {
+	}{{&c.MD5, d.MD5}, {&c.CRC32C, d.CRC32C}, {&c.CRC64NVME, d.CRC64NVME}, {&c.CRC64ECMA, d.CRC64ECMA}, {&c.SHA256, d.SHA256}, {&c.QETag, d.QETag}, {&c.PartsMD5, d.PartsMD5}} {
 		if *p.dst == "" {
 			*p.dst = p.src
 		}
@@ -58,7 +60,7 @@ func (c Checksums) Merge(d Checksums) Checksums {
 func (c Checksums) Hex() map[string]string {
 	m := map[string]string{}
 	for name, v := range map[string]string{
-		"md5": c.MD5, "crc32c": c.CRC32C, "crc64nvme": c.CRC64NVME, "crc64ecma": c.CRC64ECMA, "sha256": c.SHA256,
+		"md5": c.MD5, "crc32c": c.CRC32C, "crc64nvme": c.CRC64NVME, "crc64ecma": c.CRC64ECMA, "sha256": c.SHA256, "qetag": c.QETag,
 	} {
 		if v != "" {
 			m[name] = hex.EncodeToString([]byte(v))

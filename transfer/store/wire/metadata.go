@@ -16,21 +16,31 @@ type MetaRules struct {
 	Prefix string // of the headers, in canonical form: "X-Amz-Meta-"
 	Most   int    // bytes of names and values
 	Store  string // as errors name it
+	// Name gives the reason why user metadata cannot have a name, "" for those that it can; nil where every header's name will do.
+	Name func(name string) string
+	// Drops lists the content headers that the store does not keep, in canonical form.
+	Drops []string
+	// Classes are the storage classes that a write can ask for.
+	Classes store.StorageClasses
+	// MostTags is how many tags an object can have, 0 for none at all.
+	MostTags int
+	// Tag gives the reason why a tag cannot be kept, "" for those that can; nil where every one can.
+	Tag func(name, value string) string
+	// Access and Encryption list what a write can ask for.
+	Access     []store.Access
+	Encryption []store.Encryption
 }
 
 // Set writes metadata into the headers of a write. Its errors are the caller's data, not the server's.
 func (r MetaRules) Set(h http.Header, m *store.Metadata) error {
-	for _, f := range []struct{ name, value string }{
-		{"Content-Type", m.ContentType}, {"Cache-Control", m.CacheControl}, {"Content-Disposition", m.ContentDisposition},
-		{"Content-Encoding", m.ContentEncoding}, {"Content-Language", m.ContentLanguage}, {"Expires", m.Expires},
-	} {
-		if f.value == "" {
+	for _, f := range contentHeaders(m) {
+		if *f.value == "" {
 			continue
 		}
-		if !isHeaderValue(f.value) {
+		if !isHeaderValue(*f.value) {
 			return fmt.Errorf("%s has characters that a header cannot carry", f.name)
 		}
-		h[f.name] = []string{f.value}
+		h[f.name] = []string{*f.value}
 	}
 	size := 0
 	for name, value := range m.User {
