@@ -268,6 +268,8 @@ type Abilities struct {
 	ModTimeUnit       time.Duration // precision of ModTime in listings
 	ListsByKeys       bool          // List from a bound costs one request a page (a file system instead walks directories)
 	MaxKey            int           // longest whole key in bytes
+	// Sums names the sums that the store tells of objects, as Checksums.Hex does; of which objects, its page says.
+	Sums []string
 	// Classes are the storage classes that a write can ask for; empty where there are none.
 	Classes []StorageClass
 	// Tags, Access and Encryption: a write can set them, and they can be told.

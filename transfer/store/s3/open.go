@@ -173,6 +173,7 @@ func (s *Store) Abilities() store.Abilities {
 	return store.Abilities{
 		Scheme: "s3", Order: store.OrderBytes, Conditional: true, Pinned: true, Metadata: true,
 		ModTimeUnit: time.Second, ListsByKeys: true, MaxKey: maxKey,
+		Sums: []string{"md5", "crc64nvme", "crc32c", "sha256", "etag"},
 	}
 }
 

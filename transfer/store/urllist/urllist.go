@@ -145,7 +145,7 @@ func newStore(cfg store.Config) (*Store, error) {
 
 // Abilities tells what a server of files can do.
 func (s *Store) Abilities() store.Abilities {
-	return store.Abilities{Scheme: store.ListScheme, Order: store.OrderNone, Pinned: true, Metadata: true, ModTimeUnit: time.Second, MaxKey: 16 << 10}
+	return store.Abilities{Scheme: store.ListScheme, Order: store.OrderNone, Pinned: true, Metadata: true, ModTimeUnit: time.Second, MaxKey: 16 << 10, Sums: []string{"md5"}}
 }
 
 // Check does nothing: which servers there are is said line by line.
