@@ -14,7 +14,7 @@ FIGURES := ^TestFigure
 tool_build = CGO_ENABLED=0 go -C $(1) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$(TOOLS)/ $(2)
 
 .DEFAULT_GOAL := help
-.PHONY: help build man demo test chaos lint bench figures tools clean go-check cross
+.PHONY: help build man demo test chaos conformance lint bench figures tools clean go-check cross
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ test: go-check ## run all tests under the race detector, in about a quarter of a
 
 chaos: build $(TOOLS)/versitygw ## kill, suspend, stop and grow clusters of the release binary for long
 	BRIGADE_CHAOS=1 BRIGADE_BIN=$(CURDIR)/$(BIN) CGO_ENABLED=0 go test -count 1 -v -timeout 1h ./test/cluster
+
+conformance: go-check $(TOOLS)/versitygw ## run the conformance suite at every provider, and print what applies to which as a table
+	@rm -f conformance.jsonl
+	BRIGADE_CONFORMANCE=$(CURDIR)/conformance.jsonl go test -count 1 -run 'Conformance' ./transfer/store/...
+	@go run ./test/conformance conformance.jsonl
 
 lint: go-check $(TOOLS)/golangci-lint cross ## check format, vet, linters, go.mod, and that other platforms build
 	@bad=$$(git ls-files '*.go' | xargs -r gofmt -l); test -z "$$bad" || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
@@ -79,4 +84,4 @@ $(TOOLS)/rclone: test/tools/rclone/go.mod test/tools/rclone/go.sum
 	@touch $@
 
 clean: ## remove what the other targets made
-	rm -rf bin demo-out dist figures
+	rm -rf bin demo-out dist figures conformance.jsonl
