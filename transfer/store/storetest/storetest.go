@@ -56,7 +56,7 @@ type check struct {
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
 	l := newLedger(t)
-	for _, c := range slices.Concat(objectChecks(), listChecks(), writeChecks(), multipartChecks(), otherChecks()) {
+	for _, c := range slices.Concat(objectChecks(), listChecks(), writeChecks(), multipartChecks(), otherChecks(), fidelityChecks()) {
 		t.Run(c.name, func(t *testing.T) {
 			h := open(t)
 			if c.lacks != nil {
