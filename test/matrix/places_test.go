@@ -27,6 +27,7 @@ type spot struct {
 	root    string // path that all is below, ending in "/"; "" for the bucket's root
 	options url.Values
 	account store.Credentials
+	lenient string // what of TestRefusedPlaces the server lets pass, and why
 }
 
 // places lists all kinds, one line each. Lists of URLs, which are sources only, come with the web server that they lead to.
