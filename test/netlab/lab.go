@@ -95,7 +95,7 @@ func (l *Lab) close(t testing.TB) {
 		t.Errorf("netlab: %v", err)
 	}
 	for _, name := range names {
-		if err := remove(name); err != nil {
+		if err := errors.Join(remove(name), forget(name)); err != nil {
 			t.Errorf("netlab: %v", err)
 		}
 	}
@@ -127,7 +127,7 @@ func sweep(t testing.TB) {
 		if err != nil || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 			continue
 		}
-		if err := remove(name); err != nil {
+		if err := errors.Join(remove(name), forget(name)); err != nil {
 			t.Logf("netlab: a lab of the dead process %d stays: %v", pid, err)
 		}
 	}
