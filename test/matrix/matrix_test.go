@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bucketbrigade/brigade/test/servers"
 	"github.com/bucketbrigade/brigade/transfer"
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -24,9 +26,10 @@ type held struct {
 	modTime time.Time
 }
 
-// source is a filled stand.
+// source is a filled stand, or a list of URLs.
 type source struct {
 	*stand
+	list  string // location of the list; "" is the stand's folder
 	holds map[string]held
 	skips map[string]string // keys that it cannot hold, with the reason
 }
@@ -50,10 +53,11 @@ func TestMatrix(t *testing.T) {
 	if t.Failed() {
 		t.FailNow()
 	}
-	for i, s := range all {
-		t.Logf("%s: holds %d of %d objects%s", s.scheme, len(sources[i].holds), len(objects), listed(sources[i].skips))
-		if len(sources[i].holds) < len(objects)*3/4 {
-			t.Errorf("%s takes only %d of %d keys", s.scheme, len(sources[i].holds), len(objects))
+	sources = append(sources, serve(t, objects))
+	for _, s := range sources {
+		t.Logf("%s: holds %d of %d objects%s", s.scheme, len(s.holds), len(objects), listed(s.skips))
+		if len(s.holds) < len(objects)*3/4 {
+			t.Errorf("%s takes only %d of %d keys", s.scheme, len(s.holds), len(objects))
 		}
 	}
 	limit := make(chan struct{}, 4)
@@ -127,6 +131,39 @@ func fill(t *testing.T, s *stand, objects []thing) *source {
 	return src
 }
 
+// serve has nginx serve the objects, and makes a list of their URLs.
+func serve(t *testing.T, objects []thing) *source {
+	web := servers.StartNginx(t)
+	src := &source{stand: &stand{place: place{scheme: store.ListScheme}}, holds: map[string]held{}, skips: map[string]string{}}
+	var lines strings.Builder
+	for i := range objects {
+		o := &objects[i]
+		content := o.content()
+		name := fmt.Sprintf("%03d %%+中/file.txt", i)
+		web.Write(t, name, content)
+		fmt.Fprintf(&lines, "%s/files%s\t%s\n", web.URL, escaped("/"+name), o.key)
+		stat, err := os.Stat(filepath.Join(web.Root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		src.holds[o.key] = held{content: content, meta: store.Metadata{ContentType: "text/plain"}, modTime: stat.ModTime()}
+	}
+	list := filepath.Join(t.TempDir(), "list.txt")
+	if err := os.WriteFile(list, []byte(lines.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	src.list = store.ListScheme + ":" + list
+	return src
+}
+
+// url is where the objects are, for the binary.
+func (s *source) url() string {
+	if s.list != "" {
+		return s.list
+	}
+	return s.location("source").String()
+}
+
 // describe reads all that a store tells of an object besides its content.
 func describe(t *testing.T, s store.Source, key string) (store.Metadata, time.Time) {
 	t.Helper()
@@ -166,7 +203,7 @@ func probe(t *testing.T, s *stand, objects []thing) *target {
 func move(t *testing.T, from *source, to *target) {
 	folder := "from-" + from.scheme
 	out := start(t, filepath.Join(t.TempDir(), "state"), append(from.env("SRC"), to.env("DST")...),
-		append(settings(), from.location("source").String(), to.location(folder).String())...).wait(t)
+		append(settings(), from.url(), to.location(folder).String())...).wait(t)
 	failed := map[string]string{}
 	for _, e := range out.Errors {
 		key := e.Key
