@@ -108,10 +108,9 @@ func baseOf(o options, bucket string) url.URL {
 
 // Abilities tells what every OSS store can do.
 func (s *Store) Abilities() store.Abilities {
-	return store.Abilities{
-		Scheme: "oss", Order: store.OrderBytes, ConditionalCreate: true, Pinned: true, Metadata: true,
-		ModTimeUnit: time.Second, ListsByKeys: true, MaxKey: maxKey,
-	}
+	a := store.Abilities{Scheme: "oss", ConditionalCreate: true, Pinned: true, Metadata: true, ModTimeUnit: time.Second, MaxKey: maxKey}
+	s.opts.listOrder.Declare(&a)
+	return a
 }
 
 func userMetadata() wire.MetaRules {

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/sorting"
 )
 
 // MaxEmptyPages is how many pages without a key may follow each other before a listing is distrusted.
@@ -27,10 +28,15 @@ type Listing struct {
 	Object func(key string, e *Entry) (store.Object, error)
 	// Wrap classifies whatever the listing failed with.
 	Wrap func(ctx context.Context, err error) error
+	// Order is what the location says of the server's listings.
+	Order ListOrder
 }
 
 // List starts a listing.
 func (g *Listing) List(opts store.ListOptions) store.Lister {
+	if g.Order == ListNone {
+		return g.sorted(opts)
+	}
 	l := &lister{g: g, opts: opts, size: g.PageSize}
 	if opts.Page > 0 {
 		l.size = min(opts.Page, g.PageSize)
@@ -46,6 +52,32 @@ func (g *Listing) List(opts store.ListOptions) store.Lister {
 		l.next = l.size
 	}
 	return l
+}
+
+// sorted starts a listing that takes the server's pages as they come and sorts what is in them.
+func (g *Listing) sorted(opts store.ListOptions) store.Lister {
+	l := &lister{g: g, size: g.PageSize, next: g.PageSize, anyOrder: true}
+	all := sorting.Listing{Resumes: true, Read: l.readAll}
+	return all.List(opts)
+}
+
+// readAll passes on all that is not passed on yet.
+func (l *lister) readAll(ctx context.Context, emit func(store.Object) error) error {
+	for {
+		page, err := l.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			if err := emit(page[i]); err != nil {
+				l.stop()
+				return err
+			}
+		}
+	}
 }
 
 // validPrefix cuts a key before its first byte that is not UTF-8, which a request cannot carry: a listing from there begins
@@ -70,9 +102,12 @@ type lister struct {
 
 	last    string // key before the next one, relative
 	hasLast bool
-	ended   bool
-	closed  bool
-	broken  error // final: the listing is not to be believed
+	// anyOrder: keys may come in any order. What tells a listing that goes round in circles is seen then.
+	anyOrder bool
+	seen     circle
+	ended    bool
+	closed   bool
+	broken   error // final: the listing is not to be believed
 
 	ahead *fetch // the page under way, if any
 }
@@ -102,7 +137,7 @@ func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
 		}
 		objects, err := l.accept(page)
 		if err != nil {
-			l.broken = &store.Error{Op: "list", Class: store.Permanent, Hint: "this listing cannot be trusted", Err: fmt.Errorf("listing out of order: %w", err)}
+			l.broken = l.g.distrust(err)
 			return nil, l.broken
 		}
 		if !l.ended && l.opts.Page == 0 { // whoever wants small pages looks for a key, and seldom for more
@@ -176,6 +211,22 @@ func (l *lister) Close() error {
 	return nil
 }
 
+// errOrder marks what is wrong with the order alone.
+type errOrder struct{ key, after string }
+
+func (e errOrder) Error() string {
+	return fmt.Sprintf("key %q after %q", Clip(e.key, 200), Clip(e.after, 200))
+}
+
+// distrust is the error of a listing that is not to be believed.
+func (g *Listing) distrust(cause error) error {
+	e := &store.Error{Op: "list", Class: store.Permanent, Hint: "this listing cannot be trusted", Err: fmt.Errorf("listing out of order: %w", cause)}
+	if order := (errOrder{}); g.Order == ListBytes && errors.As(cause, &order) && order.key != order.after {
+		e.Hint += "; if it is whole and only sorted otherwise, set " + OptionListOrder + "=" + string(ListNone) + " in the URL: it is then read whole and sorted here"
+	}
+	return e
+}
+
 // accept checks a page and moves on to the next.
 func (l *lister) accept(page *Page) ([]store.Object, error) {
 	objects := make([]store.Object, 0, len(page.Entries))
@@ -184,8 +235,8 @@ func (l *lister) accept(page *Page) ([]store.Object, error) {
 		if err != nil {
 			return nil, err
 		}
-		if l.hasLast && o.Key <= l.last {
-			return nil, fmt.Errorf("key %q after %q", Clip(o.Key, 200), Clip(l.last, 200))
+		if l.hasLast && o.Key <= l.last && !l.anyOrder {
+			return nil, errOrder{o.Key, l.last}
 		}
 		l.last, l.hasLast = o.Key, true
 		if l.opts.To != "" && o.Key >= l.opts.To {
@@ -208,6 +259,11 @@ func (l *lister) advance(page *Page) error {
 	}
 	if page.Token == l.token {
 		return errors.New("the continuation token repeats")
+	}
+	if l.anyOrder {
+		if err := l.seen.pass(page); err != nil {
+			return err
+		}
 	}
 	l.token = page.Token
 	return nil
