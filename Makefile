@@ -14,7 +14,7 @@ FIGURES := ^TestFigure
 tool_build = CGO_ENABLED=0 go -C $(1) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$(TOOLS)/ $(2)
 
 .DEFAULT_GOAL := help
-.PHONY: help build man demo test chaos lint bench figures tools clean go-check cross
+.PHONY: help build man demo test chaos minio lint bench figures tools clean go-check cross
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: go-check ## run all tests under the race detector, in about a quarter of a
 
 chaos: build $(TOOLS)/versitygw ## kill, suspend, stop and grow clusters of the release binary for long
 	BRIGADE_CHAOS=1 BRIGADE_BIN=$(CURDIR)/$(BIN) CGO_ENABLED=0 go test -count 1 -v -timeout 1h ./test/cluster
+
+minio: build $(TOOLS)/minio ## hold the S3 provider against MinIO, a second real server that is too long to build for every run
+	BRIGADE_MINIO=$(CURDIR)/$(TOOLS)/minio BRIGADE_BIN=$(CURDIR)/$(BIN) CGO_ENABLED=0 go test -tags minio -count 1 -timeout 20m -run MinIO -v ./transfer/store/s3 ./test/e2e
 
 lint: go-check $(TOOLS)/golangci-lint cross ## check format, vet, linters, go.mod, and that other platforms build
 	@bad=$$(git ls-files '*.go' | xargs -r gofmt -l); test -z "$$bad" || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
@@ -76,6 +79,11 @@ $(TOOLS)/golangci-lint: test/tools/lint/go.mod test/tools/lint/go.sum
 $(TOOLS)/rclone: test/tools/rclone/go.mod test/tools/rclone/go.sum
 	@echo "building rclone, to measure against (once; two or three minutes)"
 	@$(call tool_build,test/tools/rclone,github.com/rclone/rclone)
+	@touch $@
+
+$(TOOLS)/minio: test/tools/minio/go.mod test/tools/minio/go.sum
+	@echo "building MinIO, a second S3 server for tests (once; three to five minutes)"
+	@$(call tool_build,test/tools/minio,github.com/minio/minio)
 	@touch $@
 
 clean: ## remove what the other targets made

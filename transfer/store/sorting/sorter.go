@@ -14,8 +14,8 @@ import (
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
-// DefaultLimit is the memory for sorting one listing, in bytes: about 400,000 keys of usual length.
-const DefaultLimit = 32 << 20
+// DefaultLimit is the memory for sorting one listing, in bytes: about 70,000 objects of usual description.
+const DefaultLimit = 8 << 20
 
 // entryBytes is what one record takes beside its key and value.
 const entryBytes = 16

@@ -97,7 +97,8 @@ type lister struct {
 	opts  store.ListOptions
 	size  int
 	next  int    // keys to ask for next
-	after string // full key to start behind, of the first page
+	asked int    // keys that the page at hand was asked for
+	after string // full key to start behind, where there is no token
 	token string // of the next page
 
 	last    string // key before the next one, relative
@@ -176,7 +177,7 @@ func (l *lister) start(ctx context.Context) {
 	f := &fetch{cancel: cancel, done: make(chan struct{})}
 	l.ahead = f
 	token, after, keys := l.token, l.after, l.next
-	l.next = l.size
+	l.asked, l.next = keys, l.size
 	go func() {
 		defer close(f.done)
 		f.page, f.err = l.g.Fetch(own, token, after, keys)
@@ -229,6 +230,9 @@ func (g *Listing) distrust(cause error) error {
 
 // accept checks a page and moves on to the next.
 func (l *lister) accept(page *Page) ([]store.Object, error) {
+	if err := page.complete(); err != nil {
+		return nil, err
+	}
 	objects := make([]store.Object, 0, len(page.Entries))
 	for i := range page.Entries {
 		o, err := l.object(&page.Entries[i], page.Encoding == "url")
@@ -251,7 +255,7 @@ func (l *lister) accept(page *Page) ([]store.Object, error) {
 // advance finds out whether there is a next page.
 func (l *lister) advance(page *Page) error {
 	if page.Truncated != "true" {
-		l.ended = true
+		l.end(page)
 		return nil
 	}
 	if page.Token == "" {
@@ -267,6 +271,17 @@ func (l *lister) advance(page *Page) error {
 	}
 	l.token = page.Token
 	return nil
+}
+
+// end ends the listing, unless the page looks as if more should follow: it is full, or has a token. Then what is behind its last
+// key is asked for, for one request may be spent on not losing all that is there. Where keys have no order nobody can ask so.
+func (l *lister) end(page *Page) {
+	suspect := page.Token != "" || len(page.Entries) >= l.asked
+	if !suspect || l.anyOrder || len(page.Entries) == 0 {
+		l.ended = true
+		return
+	}
+	l.token, l.after = "", l.g.Prefix+l.last
 }
 
 // object reads one entry.

@@ -1,0 +1,71 @@
+package transfer
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+)
+
+// missing settles a key that a listing named and that could not be found when it was read. If the source still lists it, it has not
+// vanished: the listing names what cannot be read under that name, such as a key whose characters it replaced, and the object that
+// it stands for is not copied. That is a failure.
+func (p *pipeline) missing(ctx context.Context, src *store.Object, gone *settled) (*settled, error) {
+	a := p.job.Source.Abilities()
+	reason := "the source lists this key, and has no object of that name"
+	if strings.ContainsRune(src.Key, utf8.RuneError) {
+		reason += "; it seems to show other characters in the place of some that it cannot write into a listing"
+	}
+	switch {
+	case p.job.SingleKey != nil || a.Order != store.OrderBytes:
+		return gone, nil
+	case !a.ListsByKeys: // no single key can be looked for
+		if !strings.ContainsRune(src.Key, utf8.RuneError) {
+			return gone, nil
+		}
+		return p.taskRun.fail(src, string(store.Mismatch), reason), nil
+	}
+	for try := 1; try <= listingTries; try++ {
+		if try > 1 {
+			if err := p.n.Sleep(ctx, time.Duration(try-1)*listingPause); err != nil {
+				return nil, err
+			}
+		}
+		listed, err := p.lists(ctx, src.Key)
+		if err != nil || !listed {
+			return gone, err
+		}
+	}
+	return p.taskRun.fail(src, string(store.Mismatch), reason), nil
+}
+
+// lists tells whether the source's listing has a key.
+func (p *pipeline) lists(ctx context.Context, key string) (bool, error) {
+	near := p.n.newPager(p.job.Source, store.ListOptions{From: justBefore(key), To: store.Next(key), Page: 1}, p.lease)
+	defer near.close()
+	for {
+		o, err := near.peek(ctx)
+		if err != nil || o == nil {
+			return false, err
+		}
+		if o.Key == key {
+			return true, nil
+		}
+		near.take()
+	}
+}
+
+// justBefore returns a bound below a key and above nearly all others below it. It is made-up text and serves for nothing else.
+func justBefore(key string) string {
+	last, size := utf8.DecodeLastRuneInString(key)
+	if size <= 1 && last == utf8.RuneError || last <= ' ' {
+		return before(key)
+	}
+	last--
+	if !utf8.ValidRune(last) { // between the surrogates
+		last = '\uD7FF'
+	}
+	return store.Next(key[:len(key)-size] + string(last) + highest)
+}
