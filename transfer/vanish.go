@@ -13,19 +13,16 @@ import (
 // vanished: the listing names what cannot be read under that name, such as a key whose characters it replaced, and the object that
 // it stands for is not copied. That is a failure.
 func (p *pipeline) missing(ctx context.Context, src *store.Object, gone *settled) (*settled, error) {
+	const reason = "the source lists this key, and has no object of that name"
 	a := p.job.Source.Abilities()
-	reason := "the source lists this key, and has no object of that name"
-	if strings.ContainsRune(src.Key, utf8.RuneError) {
-		reason += "; it seems to show other characters in the place of some that it cannot write into a listing"
-	}
 	switch {
 	case p.job.SingleKey != nil || a.Order != store.OrderBytes:
 		return gone, nil
+	case strings.ContainsRune(src.Key, utf8.RuneError): // nobody knows where the listing would have the true key
+		return p.taskRun.fail(src, string(store.Mismatch), reason+
+			"; it seems to list U+FFFD in the place of characters that a listing cannot hold: copy the object under another name"), nil
 	case !a.ListsByKeys: // no single key can be looked for
-		if !strings.ContainsRune(src.Key, utf8.RuneError) {
-			return gone, nil
-		}
-		return p.taskRun.fail(src, string(store.Mismatch), reason), nil
+		return gone, nil
 	}
 	for try := 1; try <= listingTries; try++ {
 		if try > 1 {

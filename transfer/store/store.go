@@ -139,6 +139,9 @@ type ListOptions struct {
 	To    string // hint: keys >= To are not wanted; "" means no end. A lister may return some all the same
 	Page  int    // keys a page at most; 0 lets the store choose
 	First int    // hint: keys of the first page, where few are expected before To; 0 is as the others
+	// Whole is a hint that nothing may be left out: a listing that costs a request a page spends one more on what is behind the key
+	// that the server says is the last.
+	Whole bool
 }
 
 // OpenOptions select what Open reads.

@@ -273,10 +273,11 @@ func (l *lister) advance(page *Page) error {
 	return nil
 }
 
-// end ends the listing, unless the page looks as if more should follow: it is full, or has a token. Then what is behind its last
-// key is asked for, for one request may be spent on not losing all that is there. Where keys have no order nobody can ask so.
+// end ends the listing, unless more may follow all the same: the page is full, has a token, or whoever lists wants to be sure. Then
+// what is behind its last key is asked for: a server that ends its listing too soon would have all that is there lost. Where keys
+// have no order nobody can ask so.
 func (l *lister) end(page *Page) {
-	suspect := page.Token != "" || len(page.Entries) >= l.asked
+	suspect := l.opts.Whole || page.Token != "" || len(page.Entries) >= l.asked
 	if !suspect || l.anyOrder || len(page.Entries) == 0 {
 		l.ended = true
 		return
