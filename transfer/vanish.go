@@ -30,7 +30,7 @@ func (p *pipeline) missing(ctx context.Context, src *store.Object, gone *settled
 				return nil, err
 			}
 		}
-		listed, err := p.lists(ctx, src.Key)
+		listed, err := p.n.lists(ctx, p.job.Source, src.Key, p.lease)
 		if err != nil || !listed {
 			return gone, err
 		}
@@ -38,9 +38,9 @@ func (p *pipeline) missing(ctx context.Context, src *store.Object, gone *settled
 	return p.taskRun.fail(src, string(store.Mismatch), reason), nil
 }
 
-// lists tells whether the source's listing has a key.
-func (p *pipeline) lists(ctx context.Context, key string) (bool, error) {
-	near := p.n.newPager(p.job.Source, store.ListOptions{From: justBefore(key), To: store.Next(key), Page: 1}, p.lease)
+// lists tells whether the listing of a store that lists from keys on has a key.
+func (n *Node) lists(ctx context.Context, s store.Source, key string, lease Lease) (bool, error) {
+	near := n.newPager(s, store.ListOptions{From: justBefore(key), To: store.Next(key), Page: 1}, lease)
 	defer near.close()
 	for {
 		o, err := near.peek(ctx)
