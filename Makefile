@@ -14,7 +14,7 @@ FIGURES := ^TestFigure
 tool_build = CGO_ENABLED=0 go -C $(1) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$(TOOLS)/ $(2)
 
 .DEFAULT_GOAL := help
-.PHONY: help build man demo test chaos conformance lint bench figures tools clean go-check cross
+.PHONY: help build man demo test chaos conformance minio lint bench figures tools clean go-check cross
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ conformance: go-check $(TOOLS)/versitygw ## run the conformance suite at every p
 	@rm -f conformance.jsonl
 	BRIGADE_CONFORMANCE=$(CURDIR)/conformance.jsonl go test -count 1 -run 'Conformance' ./transfer/store/...
 	@go run ./test/conformance conformance.jsonl
+
+minio: build $(TOOLS)/minio ## hold the S3 provider against MinIO, a second real server that is too long to build for every run
+	BRIGADE_MINIO=$(CURDIR)/$(TOOLS)/minio BRIGADE_BIN=$(CURDIR)/$(BIN) CGO_ENABLED=0 go test -tags minio -count 1 -timeout 20m -run MinIO -v ./transfer/store/s3 ./test/e2e
 
 lint: go-check $(TOOLS)/golangci-lint cross ## check format, vet, linters, go.mod, and that other platforms build
 	@bad=$$(git ls-files '*.go' | xargs -r gofmt -l); test -z "$$bad" || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
@@ -81,6 +84,11 @@ $(TOOLS)/golangci-lint: test/tools/lint/go.mod test/tools/lint/go.sum
 $(TOOLS)/rclone: test/tools/rclone/go.mod test/tools/rclone/go.sum
 	@echo "building rclone, to measure against (once; two or three minutes)"
 	@$(call tool_build,test/tools/rclone,github.com/rclone/rclone)
+	@touch $@
+
+$(TOOLS)/minio: test/tools/minio/go.mod test/tools/minio/go.sum
+	@echo "building MinIO, a second S3 server for tests (once; three to five minutes)"
+	@$(call tool_build,test/tools/minio,github.com/minio/minio)
 	@touch $@
 
 clean: ## remove what the other targets made

@@ -3,6 +3,9 @@ package transfer
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -108,29 +111,45 @@ type lookup struct {
 	s     store.Source
 	lease Lease
 	list  bool
-	to    string // bound behind the last key that will be asked for
-	keys  int    // not yet asked for
+	to    string   // bound behind the last key that will be asked for
+	keys  []string // not yet asked for
 	p     *pager
+	seen  []looked // by Stat, of keys that will be asked for
 }
+
+// looked is what Stat said of a key.
+type looked struct {
+	key string
+	o   *store.Object
+	err error
+}
+
+// Where keys are looked up by Stat, so many are together, and so many at once: a round trip after the other would hold a task up
+// for minutes.
+const (
+	statAhead  = 64
+	statAtOnce = 8
+)
 
 // newLookup prepares to find keys, given in ascending order.
 func (n *Node) newLookup(job *Job, s store.Source, keys []string, lease Lease) *lookup {
 	a := s.Abilities()
 	return &lookup{
 		n: n, s: s, lease: lease, list: a.ListsByKeys && a.Order == store.OrderBytes && job.SingleKey == nil,
-		to: store.Next(keys[len(keys)-1]), keys: len(keys),
+		to: store.Next(keys[len(keys)-1]), keys: keys,
 	}
 }
 
 // find returns the object, or nil where the store does not have it.
 func (l *lookup) find(ctx context.Context, key string) (*store.Object, error) {
+	i, _ := slices.BinarySearch(l.keys, key)
+	l.keys = l.keys[i:]
 	if !l.list {
-		return l.stat(ctx, key)
+		return l.statMany(ctx, key)
 	}
 	if l.p == nil { // there may be some other keys before and between those asked for
-		l.p = l.n.newPager(l.s, store.ListOptions{From: before(key), To: l.to, First: l.keys + fewKeys}, l.lease)
+		l.p = l.n.newPager(l.s, store.ListOptions{From: before(key), To: l.to, First: len(l.keys) + fewKeys}, l.lease)
 	}
-	l.keys--
 	for range stretchKeys {
 		o, err := l.p.peek(ctx)
 		if err != nil {
@@ -147,6 +166,33 @@ func (l *lookup) find(ctx context.Context, key string) (*store.Object, error) {
 	// The keys asked for lie far apart: ask for this one, and list again close to the next.
 	l.close()
 	return l.stat(ctx, key)
+}
+
+// statMany asks for a key and for those that will be asked for next.
+func (l *lookup) statMany(ctx context.Context, key string) (*store.Object, error) {
+	i := slices.IndexFunc(l.seen, func(s looked) bool { return s.key == key })
+	if i < 0 {
+		if len(l.keys) == 0 || l.keys[0] != key { // not one that was named, or out of order
+			return l.stat(ctx, key)
+		}
+		l.seen = make([]looked, min(statAhead, len(l.keys)))
+		var next atomic.Int64
+		var workers sync.WaitGroup
+		for range min(statAtOnce, len(l.seen)) {
+			workers.Go(func() {
+				for i := int(next.Add(1)) - 1; i < len(l.seen); i = int(next.Add(1)) - 1 {
+					at := &l.seen[i]
+					at.key = l.keys[i]
+					at.o, at.err = l.stat(ctx, at.key)
+				}
+			})
+		}
+		workers.Wait()
+		i = 0
+	}
+	now := l.seen[i]
+	l.seen = l.seen[i+1:]
+	return now.o, now.err
 }
 
 func (l *lookup) stat(ctx context.Context, key string) (*store.Object, error) {

@@ -59,6 +59,9 @@ func (n *Node) copyObject(ctx context.Context, job *Job, task *Task, src store.O
 
 // run copies the object, from its start again whenever the source has changed.
 func (c *copier) run(ctx context.Context) error {
+	if err := c.checkName(ctx); err != nil {
+		return err
+	}
 	for round := 1; ; round++ {
 		err := c.copyVersion(ctx)
 		if store.ClassOf(err) != store.Changed || round == rounds {
@@ -169,6 +172,11 @@ func (c *copier) renewCondition(ctx context.Context) (held bool, err error) {
 		c.res.Source, c.res.Destination, c.res.SentChecked, c.res.Found = c.src, now, by, true
 		c.wrong = nil
 		return true, nil
+	}
+	if c.cond.Absent {
+		if err := c.ownName(ctx); err != nil {
+			return false, err
+		}
 	}
 	c.cond = conditionOn(c.job, &now)
 	return false, nil

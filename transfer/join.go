@@ -29,6 +29,7 @@ func (n *Node) newJoiner(job *Job, opts store.ListOptions, lease Lease) *joiner 
 	src, dst := job.sides()
 	j := &joiner{src: n.newPager(src, opts, lease)}
 	if dst != nil {
+		opts.Whole = false // what it leaves out is found absent, and the write of it refused
 		j.dst = n.newPager(dst, opts, lease)
 	}
 	return j

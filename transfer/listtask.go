@@ -13,7 +13,7 @@ const fewKeys = 100
 
 // copyRange lists its range on both sides and works through it.
 func (t *taskRun) copyRange(ctx context.Context) error {
-	j := t.n.newJoiner(t.job, store.ListOptions{From: t.task.From, To: t.task.To, First: fewKeys}, t.lease)
+	j := t.n.newJoiner(t.job, store.ListOptions{From: t.task.From, To: t.task.To, First: fewKeys, Whole: true}, t.lease)
 	defer j.close()
 	cleaned := t.newCleaner()
 	return t.newPipeline(false, t.newRangeSplitter(j)).run(ctx, func(ctx context.Context) (item, bool, error) {

@@ -87,7 +87,7 @@ func (c Counts) negative() Counts {
 // relist lists a range once more and reports what it holds.
 func (t *taskRun) relist(ctx context.Context) error {
 	src, _ := t.job.sides()
-	p := t.n.newPager(src, store.ListOptions{From: t.task.From, To: t.task.To}, t.lease)
+	p := t.n.newPager(src, store.ListOptions{From: t.task.From, To: t.task.To, Whole: true}, t.lease)
 	defer p.close()
 	a := Advance{From: t.task.From, To: t.task.To, Done: true}
 	for {

@@ -37,7 +37,7 @@ func (t *taskRun) scan(ctx context.Context) error {
 	if t.job.List != nil {
 		return t.scanList(ctx)
 	}
-	j := t.n.newJoiner(t.job, store.ListOptions{From: t.task.From, To: t.task.To}, t.lease)
+	j := t.n.newJoiner(t.job, store.ListOptions{From: t.task.From, To: t.task.To, Whole: true}, t.lease)
 	defer j.close()
 	s := &scanRun{taskRun: t, batch: newBatch(t.task.From, 0, t.n.Now()), ranges: t.rangeCuts()}
 	if t.task.From == "" {
@@ -357,7 +357,7 @@ func (n *Node) Preview(ctx context.Context, job *Job, visit func(Preview) error)
 	if job.List != nil {
 		return t.previewList(ctx, visit)
 	}
-	j := n.newJoiner(job, store.ListOptions{}, t.lease)
+	j := n.newJoiner(job, store.ListOptions{Whole: true}, t.lease)
 	defer j.close()
 	for {
 		p, ok, err := j.next(ctx)

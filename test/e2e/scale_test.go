@@ -27,8 +27,9 @@ func newSink(t *testing.T) *bucket {
 	return &bucket{name: "bucket", access: "ak", secret: "sk", url: server.URL, client: clientOf(server.URL, "ak", "sk")}
 }
 
-// forgetful starts a synthetic server that keeps no contents, in a process of its own so that its memory is not ours.
-func forgetful(t *testing.T, name string) *bucket {
+// forgetful starts a synthetic server that keeps no contents, in a process of its own so that its memory is not ours. Flags are
+// those of the command.
+func forgetful(t *testing.T, name string, flags ...string) *bucket {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sink")
 	build := exec.Command("go", "build", "-o", path, "./test/sink/cmd")
@@ -37,7 +38,7 @@ func forgetful(t *testing.T, name string) *bucket {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build sink: %v\n%s", err, out)
 	}
-	cmd := exec.Command(path)
+	cmd := exec.Command(path, flags...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -61,6 +61,10 @@ type Fault struct {
 	CorruptAtRest bool
 	Lose          bool // removes the object after it was written; the client sees the honest answer
 	DropAnswer    bool // forwards, then resets the connection instead of answering
+
+	// Listings are answered by the proxy, in pages of PageSize keys (0: as asked), each changed by Lie.
+	PageSize int
+	Lie      func(*Listing)
 }
 
 // maxCorrupt bounds the objects that can be corrupted at rest, which pass through memory, in bytes.
@@ -82,6 +86,10 @@ func (p *Proxy) apply(w http.ResponseWriter, r *http.Request, q s3op.Request, f 
 	}
 	if f.Status != 0 {
 		f.answer(w)
+		return
+	}
+	if f.Lie != nil || f.PageSize > 0 {
+		p.list(w, r, q, f)
 		return
 	}
 	ctx, cut := context.WithCancel(r.Context())

@@ -78,15 +78,10 @@ func startVersityGW(dir string, opts S3Options) (*S3Server, error) {
 		}
 	}
 	s := &S3Server{AccessKey: "brigade" + rand.Text()[:8], SecretKey: rand.Text(), Region: "us-east-1", Dir: opts.Dir}
-	var failures error
-	for range startAttempts {
-		err := s.start(path, iam, versions, opts.ReadOnly)
-		if err == nil {
-			return s, nil
-		}
-		failures = errors.Join(failures, err)
+	if err := attempt(func() error { return s.start(path, iam, versions, opts.ReadOnly) }); err != nil {
+		return nil, err
 	}
-	return nil, failures
+	return s, nil
 }
 
 func (s *S3Server) start(path, iam, versions string, readOnly bool) error {

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/xml"
 	"net/http"
@@ -20,6 +21,7 @@ type bucket struct {
 	objects map[string]*object
 	keys    []string // ascending; may name objects that were removed
 	fresh   []string
+	other   []string // keys in the server's own order, where it has one; nil until a listing asks
 }
 
 func (b *bucket) put(key string, o *object) {
@@ -54,8 +56,17 @@ func (b *bucket) sorted() []string {
 			merged = append(merged, k)
 		}
 	}
-	b.keys, b.fresh = merged, nil
+	b.keys, b.fresh, b.other = merged, nil, nil
 	return merged
+}
+
+// inOrder returns the same keys in another order.
+func (b *bucket) inOrder(o Order) []string {
+	keys := b.sorted()
+	if b.other == nil {
+		b.other = o.inOrder(keys)
+	}
+	return b.other
 }
 
 // entry is one line of a listing.
@@ -107,7 +118,10 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) *apiError {
 	if err != nil {
 		return errInvalidArgument
 	}
-	p.after = max(r.query.Get("start-after"), r.query.Get("marker"), string(token))
+	p.after = cmp.Or(string(token), r.query.Get("start-after"), r.query.Get("marker"))
+	if s.opts.Order != nil && p.delimiter != "" {
+		return errNotImplemented
+	}
 	if b, ok := parseSynthetic(r.bucket); ok {
 		s.pageSynthetic(&p, b)
 	} else {
@@ -119,6 +133,10 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) *apiError {
 
 func (s *Server) pageSynthetic(p *page, b synBucket) {
 	o := &object{size: b.size, etag: s.syn.etag(b.size), at: synTime()}
+	if s.opts.Order != nil {
+		s.pageInOrder(p, s.syn.inOrder(b, s.opts.Order), func(string) *object { return o })
+		return
+	}
 	at := s.syn.keys(b)
 	first := int64(0)
 	if p.after != "" {
@@ -146,6 +164,10 @@ func (s *Server) pageBucket(p *page, name string) {
 	defer s.mu.Unlock()
 	b := s.buckets[name]
 	if b == nil || p.limit == 0 {
+		return
+	}
+	if s.opts.Order != nil {
+		s.pageInOrder(p, b.inOrder(s.opts.Order), func(key string) *object { return b.objects[key] })
 		return
 	}
 	keys := b.sorted()

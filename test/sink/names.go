@@ -12,8 +12,9 @@ import (
 const maxNames = 10_000_000
 
 // synNames makes the names of one kind, none of which has a slash: "hex" (16 random digits), "uuid", "date" (moments of
-// five years, evenly, with an ID), "skew" (99 in 100 under one long prefix, numbered, the others anywhere). It returns
-// nil for kinds that it does not know. The names of one kind and number are always the same.
+// five years, evenly, with an ID), "skew" (99 in 100 under one long prefix, numbered, the others anywhere), "mixed" (upper and lower
+// case, characters on either side of those that UTF-16 writes as two units, some folders). It returns nil for kinds that it does
+// not know. The names of one kind and number are always the same.
 func synNames(kind string) func(r *rand.Rand, i, n int64) string {
 	switch kind {
 	case "hex":
@@ -27,6 +28,8 @@ func synNames(kind string) func(r *rand.Rand, i, n int64) string {
 		return dateName
 	case "skew":
 		return skewName
+	case "mixed":
+		return mixedName
 	}
 	return nil
 }
@@ -43,6 +46,32 @@ func skewName(r *rand.Rand, i, _ int64) string {
 		return string(rune('a'+r.IntN(26))) + strconv.FormatUint(r.Uint64(), 36)
 	}
 	return fmt.Sprintf("production-eu-central-1-database-backup-daily-snapshot-%09d", i)
+}
+
+// mixedName is one that sorts elsewhere in each order: beside that of bytes, without case, and by units of UTF-16.
+func mixedName(r *rand.Rand, i, _ int64) string {
+	starts := []string{"a", "A", "b", "B", "~", "_", "a/", "A/", "é", "\uffee", "\U0001f600", "\ue000", "z/\U0001f680/", "z/\ufffc/"}
+	return starts[r.IntN(len(starts))] + strconv.FormatUint(r.Uint64()>>40, 36) + "-" + strconv.FormatInt(i, 36)
+}
+
+// inOrder returns the keys of a bucket in another order, made at the first call.
+func (s *synthetic) inOrder(b synBucket, o Order) []string {
+	at := s.keys(b)
+	id := b.kind + strconv.FormatInt(b.n, 10)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if names, ok := s.other[id]; ok {
+		return names
+	}
+	names := make([]string, b.n)
+	for i := range names {
+		names[i] = at(int64(i))
+	}
+	if s.other == nil {
+		s.other = map[string][]string{}
+	}
+	s.other[id] = o.inOrder(names)
+	return s.other[id]
 }
 
 // namesOf returns the keys of a bucket, ascending, made at the first call.

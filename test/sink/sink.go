@@ -27,6 +27,7 @@ type Options struct {
 	Latency time.Duration    // waited before each answer
 	Keep    int64            // bytes of content to keep in memory at most, so that it can be read back; 0 keeps none
 	Now     func() time.Time // nil means time.Now
+	Order   Order            // of listings; nil is the order of bytes
 }
 
 // Server answers S3 requests, path-style. It is safe for concurrent use.

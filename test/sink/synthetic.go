@@ -19,6 +19,7 @@ type synthetic struct {
 	block []byte
 	etags map[int64]string    // by size
 	names map[string][]string // by kind of names and their number: keys, ascending; see synNames
+	other map[string][]string // the same keys in the server's own order
 }
 
 const synBlock = 1 << 20

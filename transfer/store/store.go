@@ -126,12 +126,22 @@ type Lister interface {
 	Close() error
 }
 
+// Resumer is a Lister that a failure may cost dearly: one that reads more than a page before it has the first.
+type Resumer interface {
+	// Resumes tells whether Next may be called again after an error that may pass, and then goes on where it stopped. The
+	// caller keeps such a lister, others it replaces by one behind the last key.
+	Resumes() bool
+}
+
 // ListOptions say where a listing starts and ends.
 type ListOptions struct {
 	From  string // bound: list keys >= From. "" or the successor (see Next) of an existing key
 	To    string // hint: keys >= To are not wanted; "" means no end. A lister may return some all the same
 	Page  int    // keys a page at most; 0 lets the store choose
 	First int    // hint: keys of the first page, where few are expected before To; 0 is as the others
+	// Whole is a hint that nothing may be left out: a listing that costs a request a page spends one more on what is behind the key
+	// that the server says is the last.
+	Whole bool
 }
 
 // OpenOptions select what Open reads.

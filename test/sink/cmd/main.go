@@ -20,8 +20,9 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:0", "address to listen at")
 	latency := flag.Duration("latency", 0, "delay before each answer")
 	keep := flag.Int64("keep", 0, "bytes of content to keep at most, for reading it back")
+	order := flag.String("order", "bytes", "order of listings: bytes, utf16, nocase or shuffled")
 	flag.Parse()
-	if err := run(*addr, sink.Options{Latency: *latency, Keep: *keep}); err != nil {
+	if err := run(*addr, sink.Options{Latency: *latency, Keep: *keep, Order: sink.OrderNamed(*order)}); err != nil {
 		fmt.Fprintln(os.Stderr, "sink:", err)
 		os.Exit(1)
 	}

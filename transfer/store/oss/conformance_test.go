@@ -53,8 +53,9 @@ func openWith(t testing.TB, cfg store.Config) *Store {
 }
 
 func TestConformance(t *testing.T) {
-	for name, c := range map[string]struct{ path, signature string }{
-		"bucket": {"", "v4"}, "prefix": {"some folder/ü+%/", "v4"}, "signature V1": {"a b/", "v1"},
+	for name, c := range map[string]struct{ path, signature, order string }{
+		"bucket": {"", "v4", ""}, "prefix": {"some folder/ü+%/", "v4", "bytes"}, "signature V1": {"a b/", "v1", ""},
+		"listings sorted here": {"c/", "v4", "none"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, at := newPlace(t)
@@ -63,13 +64,10 @@ func TestConformance(t *testing.T) {
 				own := at
 				own.bucket = fmt.Sprintf("bucket-%d", n.Add(1))
 				server.NewBucket(own.bucket)
-				return storetest.Harness{
-					Store: openWith(t, own.config(c.path, store.RoleDestination, "signature", c.signature)),
-					NewStore: func(role store.Role) store.Destination {
-						return openWith(t, own.config(c.path, role, "signature", c.signature))
-					},
-					ChecksSums: true,
+				at := func(role store.Role) store.Destination {
+					return openWith(t, own.config(c.path, role, "signature", c.signature, "list_order", c.order))
 				}
+				return storetest.Harness{Store: at(store.RoleDestination), NewStore: at, ChecksSums: true}
 			})
 		})
 	}

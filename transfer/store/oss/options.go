@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // options are the query options of a location.
@@ -19,6 +20,7 @@ type options struct {
 	pathStyle bool   // the bucket stands in the path
 	bound     bool   // the endpoint is a domain that is bound to the bucket
 	follow    bool   // links are copied as what they lead to
+	listOrder wire.ListOrder
 }
 
 // Validate looks at a location alone: unknown options, impossible names.
@@ -32,7 +34,7 @@ func Validate(l store.Location) error {
 var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
 
 func parseOptions(l store.Location) (options, error) {
-	if err := store.CheckOptions(l, "endpoint", "region", "signature", "path_style", "bound_domain", "links"); err != nil {
+	if err := store.CheckOptions(l, "endpoint", "region", "signature", "path_style", "bound_domain", "links", wire.OptionListOrder); err != nil {
 		return options{}, err
 	}
 	if l.Bucket == "" {
@@ -91,7 +93,10 @@ func (o *options) parseEndpoint(text, region string) error {
 	return nil
 }
 
-func (o *options) parseChoices(l store.Location) error {
+func (o *options) parseChoices(l store.Location) (err error) {
+	if o.listOrder, err = wire.ParseListOrder(l); err != nil {
+		return err
+	}
 	switch text := l.Options.Get("signature"); text {
 	case "", "v4":
 	case "v1":

@@ -12,9 +12,14 @@ import (
 // openAt opens a place on a test server.
 func openAt(t testing.TB, server *servers.S3Server, bucket, path string, role store.Role) *Store {
 	t.Helper()
-	s, err := open(t.Context(), configAt(server, bucket, path, role))
+	return openConfig(t, configAt(server, bucket, path, role))
+}
+
+func openConfig(t testing.TB, cfg store.Config) *Store {
+	t.Helper()
+	s, err := open(t.Context(), cfg)
 	if err != nil {
-		t.Fatalf("open s3://%s/%s: %v", bucket, path, err)
+		t.Fatalf("open %s: %v", cfg.Location, err)
 	}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
@@ -36,17 +41,24 @@ func configAt(server *servers.S3Server, bucket, path string, role store.Role) st
 }
 
 func TestConformance(t *testing.T) {
-	for name, path := range map[string]string{"bucket": "", "prefix": "some folder/ü+%/"} {
+	for name, c := range map[string]struct{ path, order string }{
+		"bucket": {"", ""}, "prefix": {"some folder/ü+%/", "bytes"}, "listings sorted here": {"a b/", "none"},
+	} {
 		t.Run(name, func(t *testing.T) {
-			server := servers.StartVersityGW(t)
-			storetest.Run(t, func(t *testing.T) storetest.Harness {
-				bucket := server.NewBucket(t)
-				return storetest.Harness{
-					Store:      openAt(t, server, bucket, path, store.RoleDestination),
-					NewStore:   func(role store.Role) store.Destination { return openAt(t, server, bucket, path, role) },
-					ChecksSums: true,
-				}
-			})
+			conform(t, servers.StartVersityGW(t), c.path, c.order)
 		})
 	}
+}
+
+// conform runs the suite in buckets of its own on a server.
+func conform(t *testing.T, server *servers.S3Server, path, order string) {
+	storetest.Run(t, func(t *testing.T) storetest.Harness {
+		bucket := server.NewBucket(t)
+		at := func(role store.Role) store.Destination {
+			cfg := configAt(server, bucket, path, role)
+			cfg.Location.Options.Set("list_order", order)
+			return openConfig(t, cfg)
+		}
+		return storetest.Harness{Store: at(store.RoleDestination), NewStore: at, ChecksSums: true}
+	})
 }

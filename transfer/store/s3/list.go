@@ -12,7 +12,7 @@ import (
 // List implements store.Source.
 func (s *Store) List(opts store.ListOptions) store.Lister {
 	listing := &wire.Listing{
-		Prefix: s.prefix, PageSize: pageSize, Fetch: s.listPage, Object: s.listed,
+		Prefix: s.prefix, PageSize: pageSize, Fetch: s.listPage, Object: s.listed, Order: s.listOrder,
 		Wrap: func(ctx context.Context, err error) error { return s.wrap(ctx, "list", "", err) },
 	}
 	return listing.List(opts)

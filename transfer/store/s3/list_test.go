@@ -43,6 +43,10 @@ func TestListingsThatCannotBeTrusted(t *testing.T) {
 		"no token":                 {entries("p/a") + "<IsTruncated>true</IsTruncated>"},
 		"key that is not encoded":  {"<EncodingType>url</EncodingType>" + entries("p/100%")},
 		"negative size":            {`<Contents><Key>p/a</Key><Size>-1</Size></Contents>`},
+		"keys folded":              {entries("p/a") + "<CommonPrefixes><Prefix>p/b/</Prefix></CommonPrefixes>"},
+		"keys folded, many":        {entries("p/a") + strings.Repeat("<CommonPrefixes><Prefix>p/b/</Prefix></CommonPrefixes>", 2)},
+		"fewer than announced":     {"<KeyCount>3</KeyCount>" + entries("p/a", "p/b")},
+		"fewer in a page amid":     {"<KeyCount>1</KeyCount>" + entries("p/a") + more("1"), "<KeyCount>1</KeyCount>" + more("2"), entries("p/b")},
 		"key before the bound":     {entries("p/a")},
 		"the same key as the last": {entries("p/m")},
 	} {
@@ -71,6 +75,67 @@ func TestListingsThatCannotBeTrusted(t *testing.T) {
 				t.Errorf("close: %v", err)
 			}
 		})
+	}
+}
+
+// TestListingsThatEndTooSoon: a server that says that a full page, or one with a token, is the last is asked what follows.
+func TestListingsThatEndTooSoon(t *testing.T) {
+	for name, c := range map[string]struct {
+		keys, page, requests int // of the bucket; of a page at most; that the listing should take
+		token                bool
+	}{
+		"more behind a full page":   {keys: 2500, page: 1000, requests: 3},
+		"nothing behind one":        {keys: 1000, page: 1000, requests: 2},
+		"a page that is not full":   {keys: 999, page: 1000, requests: 1},
+		"nothing at all":            {keys: 0, page: 1000, requests: 1},
+		"a token that is left over": {keys: 70, page: 30, requests: 4, token: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requests := 0
+			s := openFake(t, "p/", func(w http.ResponseWriter, r *http.Request) {
+				requests++
+				first := 0
+				if after := r.URL.Query().Get("start-after"); after != "" {
+					_, _ = fmt.Sscanf(after, "p/%d", &first)
+					first++
+				}
+				var keys []string
+				for i := first; i < min(c.keys, first+c.page); i++ {
+					keys = append(keys, fmt.Sprintf("p/%04d", i))
+				}
+				inner := fmt.Sprintf("<KeyCount>%d</KeyCount><IsTruncated>false</IsTruncated>", len(keys)) + entries(keys...)
+				if c.token {
+					inner += "<NextContinuationToken>t</NextContinuationToken>"
+				}
+				_, _ = io.WriteString(w, listing(inner))
+			})
+			keys, err := listAll(t.Context(), s.List(store.ListOptions{}))
+			if err != nil || len(keys) != c.keys || !slices.IsSorted(keys) {
+				t.Errorf("%d keys, %v; want %d", len(keys), err, c.keys)
+			}
+			if requests != c.requests {
+				t.Errorf("%d requests, want %d", requests, c.requests)
+			}
+		})
+	}
+}
+
+// TestCharactersThatXMLLacks: keys that a server wrote into its listing as they are come through whole; what it replaced stays
+// replaced, and is found out when the object is not there.
+func TestCharactersThatXMLLacks(t *testing.T) {
+	for raw, want := range map[string]string{
+		"a\x01b": "a\x01b", "a&#1;b": "a\x01b", "a&#x1F;b": "a\x1fb", "a\ufffdb": "a\ufffdb", "a&#xFFFD;b": "a\ufffdb", "a&#13;b": "a\rb",
+	} {
+		s := openFake(t, "", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, listing(entries(raw))) })
+		if keys, err := listAll(t.Context(), s.List(store.ListOptions{})); err != nil || !slices.Equal(keys, []string{want}) {
+			t.Errorf("%q: %q, %v", raw, keys, err)
+		}
+	}
+	for _, refused := range []string{"a\x01b<!-- -->", "a&#0;b<![CDATA[x]]>", "a\xffb<!-- -->"} { // only encoding/xml reads these, and it refuses them
+		s := openFake(t, "", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, listing(entries(refused))) })
+		if keys, err := listAll(t.Context(), s.List(store.ListOptions{})); err == nil {
+			t.Errorf("%q was read as %q", refused, keys)
+		}
 	}
 }
 

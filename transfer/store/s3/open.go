@@ -49,6 +49,7 @@ type Store struct {
 	sums   sumState
 	// keepsDots: the server is known to take "." and ".." in keys literally.
 	keepsDots bool
+	listOrder wire.ListOrder
 
 	identity identity
 	cfg      store.Config
@@ -87,7 +88,7 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path), region: conf.Region,
 		client: wire.NewClient(transport),
 		creds:  ring, now: time.Now, cfg: cfg,
-		signer: signer{region: conf.Region},
+		signer: signer{region: conf.Region}, listOrder: opts.listOrder,
 	}
 	s.api = s3.NewFromConfig(conf, func(o *s3.Options) {
 		o.HTTPClient = sdkClient{s.client}
@@ -170,11 +171,10 @@ func userMetadata() wire.MetaRules {
 
 // Abilities tells what every S3 store can do.
 func (s *Store) Abilities() store.Abilities {
-	return store.Abilities{
-		Scheme: "s3", Order: store.OrderBytes, Conditional: true, Pinned: true, Metadata: true,
-		ModTimeUnit: time.Second, ListsByKeys: true, MaxKey: maxKey,
-		Sums: []string{"md5", "crc64nvme", "crc32c", "sha256", "etag"},
-	}
+	a := store.Abilities{Scheme: "s3", Conditional: true, Pinned: true, Metadata: true, ModTimeUnit: time.Second, MaxKey: maxKey}
+	a.Sums = []string{"md5", "crc64nvme", "crc32c", "sha256", "etag"}
+	s.listOrder.Declare(&a)
+	return a
 }
 
 // Single implements store.Single: a path without a "/" at its end may be the key of one object.

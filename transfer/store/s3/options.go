@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // options are the query options of a location.
@@ -16,6 +17,7 @@ type options struct {
 	profile   string // of the shared AWS configuration files
 	pathStyle *bool  // nil: path style everywhere but at AWS and where dialects say otherwise
 	dialect   *dialect
+	listOrder wire.ListOrder
 }
 
 // Validate looks at a location alone: unknown options, impossible names.
@@ -25,7 +27,7 @@ func Validate(l store.Location) error {
 }
 
 func parseOptions(l store.Location) (options, error) {
-	if err := store.CheckOptions(l, "endpoint", "region", "path_style", "profile"); err != nil {
+	if err := store.CheckOptions(l, "endpoint", "region", "path_style", "profile", wire.OptionListOrder); err != nil {
 		return options{}, err
 	}
 	if l.Bucket == "" {
@@ -49,6 +51,9 @@ func parseOptions(l store.Location) (options, error) {
 		o.pathStyle = &v
 	}
 	var err error
+	if o.listOrder, err = wire.ParseListOrder(l); err != nil {
+		return o, err
+	}
 	if o.endpoint, err = parseEndpoint(l.Options.Get("endpoint")); err != nil {
 		return o, err
 	}

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/sorting"
 )
 
 // MaxEmptyPages is how many pages without a key may follow each other before a listing is distrusted.
@@ -27,10 +28,15 @@ type Listing struct {
 	Object func(key string, e *Entry) (store.Object, error)
 	// Wrap classifies whatever the listing failed with.
 	Wrap func(ctx context.Context, err error) error
+	// Order is what the location says of the server's listings.
+	Order ListOrder
 }
 
 // List starts a listing.
 func (g *Listing) List(opts store.ListOptions) store.Lister {
+	if g.Order == ListNone {
+		return g.sorted(opts)
+	}
 	l := &lister{g: g, opts: opts, size: g.PageSize}
 	if opts.Page > 0 {
 		l.size = min(opts.Page, g.PageSize)
@@ -46,6 +52,32 @@ func (g *Listing) List(opts store.ListOptions) store.Lister {
 		l.next = l.size
 	}
 	return l
+}
+
+// sorted starts a listing that takes the server's pages as they come and sorts what is in them.
+func (g *Listing) sorted(opts store.ListOptions) store.Lister {
+	l := &lister{g: g, size: g.PageSize, next: g.PageSize, anyOrder: true}
+	all := sorting.Listing{Resumes: true, Read: l.readAll}
+	return all.List(opts)
+}
+
+// readAll passes on all that is not passed on yet.
+func (l *lister) readAll(ctx context.Context, emit func(store.Object) error) error {
+	for {
+		page, err := l.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			if err := emit(page[i]); err != nil {
+				l.stop()
+				return err
+			}
+		}
+	}
 }
 
 // validPrefix cuts a key before its first byte that is not UTF-8, which a request cannot carry: a listing from there begins
@@ -65,14 +97,18 @@ type lister struct {
 	opts  store.ListOptions
 	size  int
 	next  int    // keys to ask for next
-	after string // full key to start behind, of the first page
+	asked int    // keys that the page at hand was asked for
+	after string // full key to start behind, where there is no token
 	token string // of the next page
 
 	last    string // key before the next one, relative
 	hasLast bool
-	ended   bool
-	closed  bool
-	broken  error // final: the listing is not to be believed
+	// anyOrder: keys may come in any order. What tells a listing that goes round in circles is seen then.
+	anyOrder bool
+	seen     circle
+	ended    bool
+	closed   bool
+	broken   error // final: the listing is not to be believed
 
 	ahead *fetch // the page under way, if any
 }
@@ -102,7 +138,7 @@ func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
 		}
 		objects, err := l.accept(page)
 		if err != nil {
-			l.broken = &store.Error{Op: "list", Class: store.Permanent, Hint: "this listing cannot be trusted", Err: fmt.Errorf("listing out of order: %w", err)}
+			l.broken = l.g.distrust(err)
 			return nil, l.broken
 		}
 		if !l.ended && l.opts.Page == 0 { // whoever wants small pages looks for a key, and seldom for more
@@ -141,7 +177,7 @@ func (l *lister) start(ctx context.Context) {
 	f := &fetch{cancel: cancel, done: make(chan struct{})}
 	l.ahead = f
 	token, after, keys := l.token, l.after, l.next
-	l.next = l.size
+	l.asked, l.next = keys, l.size
 	go func() {
 		defer close(f.done)
 		f.page, f.err = l.g.Fetch(own, token, after, keys)
@@ -176,16 +212,35 @@ func (l *lister) Close() error {
 	return nil
 }
 
+// errOrder marks what is wrong with the order alone.
+type errOrder struct{ key, after string }
+
+func (e errOrder) Error() string {
+	return fmt.Sprintf("key %q after %q", Clip(e.key, 200), Clip(e.after, 200))
+}
+
+// distrust is the error of a listing that is not to be believed.
+func (g *Listing) distrust(cause error) error {
+	e := &store.Error{Op: "list", Class: store.Permanent, Hint: "this listing cannot be trusted", Err: fmt.Errorf("listing out of order: %w", cause)}
+	if order := (errOrder{}); g.Order == ListBytes && errors.As(cause, &order) && order.key != order.after {
+		e.Hint += "; if it is whole and only sorted otherwise, set " + OptionListOrder + "=" + string(ListNone) + " in the URL: it is then read whole and sorted here"
+	}
+	return e
+}
+
 // accept checks a page and moves on to the next.
 func (l *lister) accept(page *Page) ([]store.Object, error) {
+	if err := page.complete(); err != nil {
+		return nil, err
+	}
 	objects := make([]store.Object, 0, len(page.Entries))
 	for i := range page.Entries {
 		o, err := l.object(&page.Entries[i], page.Encoding == "url")
 		if err != nil {
 			return nil, err
 		}
-		if l.hasLast && o.Key <= l.last {
-			return nil, fmt.Errorf("key %q after %q", Clip(o.Key, 200), Clip(l.last, 200))
+		if l.hasLast && o.Key <= l.last && !l.anyOrder {
+			return nil, errOrder{o.Key, l.last}
 		}
 		l.last, l.hasLast = o.Key, true
 		if l.opts.To != "" && o.Key >= l.opts.To {
@@ -200,7 +255,7 @@ func (l *lister) accept(page *Page) ([]store.Object, error) {
 // advance finds out whether there is a next page.
 func (l *lister) advance(page *Page) error {
 	if page.Truncated != "true" {
-		l.ended = true
+		l.end(page)
 		return nil
 	}
 	if page.Token == "" {
@@ -209,8 +264,25 @@ func (l *lister) advance(page *Page) error {
 	if page.Token == l.token {
 		return errors.New("the continuation token repeats")
 	}
+	if l.anyOrder {
+		if err := l.seen.pass(page); err != nil {
+			return err
+		}
+	}
 	l.token = page.Token
 	return nil
+}
+
+// end ends the listing, unless more may follow all the same: the page is full, has a token, or whoever lists wants to be sure. Then
+// what is behind its last key is asked for: a server that ends its listing too soon would have all that is there lost. Where keys
+// have no order nobody can ask so.
+func (l *lister) end(page *Page) {
+	suspect := l.opts.Whole || page.Token != "" || len(page.Entries) >= l.asked
+	if !suspect || l.anyOrder || len(page.Entries) == 0 {
+		l.ended = true
+		return
+	}
+	l.token, l.after = "", l.g.Prefix+l.last
 }
 
 // object reads one entry.

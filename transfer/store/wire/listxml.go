@@ -20,6 +20,8 @@ type Page struct {
 	XMLName   xml.Name `xml:"ListBucketResult"`
 	Encoding  string   `xml:"EncodingType"`
 	Truncated string   `xml:"IsTruncated"`
+	Count     string   `xml:"KeyCount"`
+	Folded    string   `xml:"CommonPrefixes>Prefix"` // of keys that are not named one by one; nobody here asks for that
 	Token     string   `xml:"NextContinuationToken"`
 	Entries   []Entry  `xml:"Contents"`
 }
@@ -105,6 +107,10 @@ func (p *Page) field(x *scanner, name []byte) error {
 		return x.text(name, &p.Encoding)
 	case "IsTruncated":
 		return x.text(name, &p.Truncated)
+	case "KeyCount":
+		return x.text(name, &p.Count)
+	case "CommonPrefixes":
+		return x.children(name, p.fold)
 	case "NextContinuationToken":
 		return x.text(name, &p.Token)
 	case "Contents":
@@ -115,6 +121,25 @@ func (p *Page) field(x *scanner, name []byte) error {
 		return x.children(name, p.Entries[len(p.Entries)-1].field)
 	}
 	return x.children(name, skip)
+}
+
+// fold reads one element of a common prefix.
+func (p *Page) fold(x *scanner, name []byte) error {
+	if string(name) == "Prefix" {
+		return x.text(name, &p.Folded)
+	}
+	return x.children(name, skip)
+}
+
+// complete tells what a page says of itself that shows that it does not name all that it should.
+func (p *Page) complete() error {
+	if p.Folded != "" {
+		return fmt.Errorf("keys under %q are folded, though nobody asked for that", Clip(p.Folded, 200))
+	}
+	if n, err := strconv.Atoi(p.Count); err == nil && n > len(p.Entries) {
+		return fmt.Errorf("a page announces %d keys and has %d", n, len(p.Entries))
+	}
+	return nil
 }
 
 // field reads one element of an entry.
