@@ -214,6 +214,8 @@ type Object struct {
 	// Archived is set where the object must be restored before it can be read. A listing tells it by the class alone, so an
 	// object that was restored shows as archived there; Stat is exact.
 	Archived bool
+	// Class is the storage class as a listing tells it; the zero value where it does not. Meta has it as well.
+	Class StorageClass
 	// OneStream is set where the source reads an object from its start only: ranges of it cost all that comes before.
 	OneStream bool
 	// Written is when the destination stored the object, where ModTime does not tell (a file's ctime); zero if unknown.
@@ -268,6 +270,8 @@ type Abilities struct {
 	ModTimeUnit       time.Duration // precision of ModTime in listings
 	ListsByKeys       bool          // List from a bound costs one request a page (a file system instead walks directories)
 	MaxKey            int           // longest whole key in bytes
+	// Sums names the sums that the store tells of objects, as Checksums.Hex does; of which objects, its page says.
+	Sums []string
 	// Classes are the storage classes that a write can ask for; empty where there are none.
 	Classes []StorageClass
 	// Tags, Access and Encryption: a write can set them, and they can be told.
