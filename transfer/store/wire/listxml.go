@@ -21,6 +21,7 @@ type Page struct {
 	Encoding  string   `xml:"EncodingType"`
 	Truncated string   `xml:"IsTruncated"`
 	Token     string   `xml:"NextContinuationToken"`
+	Marker    string   `xml:"NextMarker"` // of the first version of ListObjects, which COS has; encoded like keys
 	Entries   []Entry  `xml:"Contents"`
 }
 
@@ -107,6 +108,8 @@ func (p *Page) field(x *scanner, name []byte) error {
 		return x.text(name, &p.Truncated)
 	case "NextContinuationToken":
 		return x.text(name, &p.Token)
+	case "NextMarker":
+		return x.text(name, &p.Marker)
 	case "Contents":
 		if p.Entries == nil {
 			p.Entries = make([]Entry, 0, usualPage)
