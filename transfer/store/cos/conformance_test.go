@@ -1,0 +1,80 @@
+package cos
+
+import (
+	"fmt"
+	"net/url"
+	"sync/atomic"
+	"testing"
+
+	"github.com/bucketbrigade/brigade/test/fakes/cos"
+	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
+)
+
+// place is a bucket on a test server.
+type place struct {
+	url, bucket string
+	account     cos.Options
+}
+
+// newPlace starts a server with one bucket.
+func newPlace(t testing.TB) (*cos.Server, place) {
+	t.Helper()
+	server, account, at := cos.Start(t)
+	server.NewBucket("bucket-1250000000")
+	return server, place{url: at, bucket: "bucket-1250000000", account: account}
+}
+
+// config opens a folder of the bucket; options are pairs of names and values.
+func (p place) config(path string, role store.Role, options ...string) store.Config {
+	values := url.Values{"endpoint": {p.url}}
+	for i := 0; i+1 < len(options); i += 2 {
+		values.Set(options[i], options[i+1])
+	}
+	return store.Config{
+		Location: store.Location{Scheme: "cos", Bucket: p.bucket, Path: path, Options: values}, Role: role,
+		Credentials: store.Credentials{AccessKey: p.account.AccessKey, SecretKey: p.account.SecretKey, SessionToken: p.account.Token},
+		Nonce:       "00112233445566778899aabbccddeeff", Concurrency: 16,
+	}
+}
+
+func openWith(t testing.TB, cfg store.Config) *Store {
+	t.Helper()
+	s, err := open(cfg)
+	if err != nil {
+		t.Fatalf("open %s: %v", cfg.Location, err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	for name, folder := range map[string]string{"bucket": "", "prefix": "some folder/ü+%/"} {
+		t.Run(name, func(t *testing.T) {
+			server, at := newPlace(t)
+			var n atomic.Int64
+			storetest.Run(t, func(t *testing.T) storetest.Harness {
+				own := at
+				own.bucket = fmt.Sprintf("bucket%d-1250000000", n.Add(1))
+				server.NewBucket(own.bucket)
+				return storetest.Harness{
+					Store: openWith(t, own.config(folder, store.RoleDestination)),
+					NewStore: func(role store.Role) store.Destination {
+						return openWith(t, own.config(folder, role))
+					},
+					ChecksSums: true,
+					Refuses: func(key string) string {
+						if err := checkKey(folder + key); err != nil {
+							return err.Error()
+						}
+						return ""
+					},
+				}
+			})
+		})
+	}
+}
