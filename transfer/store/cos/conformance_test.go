@@ -1,8 +1,11 @@
 package cos
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -36,6 +39,20 @@ func (p place) config(path string, role store.Role, options ...string) store.Con
 		Credentials: store.Credentials{AccessKey: p.account.AccessKey, SecretKey: p.account.SecretKey, SessionToken: p.account.Token},
 		Nonce:       "00112233445566778899aabbccddeeff", Concurrency: 16,
 	}
+}
+
+// foreign is a bucket of another account.
+var foreign = cos.Kind{Foreign: true}
+
+// openVirtual opens a bucket by the vendor's own host name of a region; every connection goes to the test server.
+func openVirtual(t testing.TB, at place, region string) *Store {
+	t.Helper()
+	s := openWith(t, at.config("", store.RoleDestination, "endpoint", "http://cos."+region+".myqcloud.com"))
+	s.client.Transport.Proxy = nil
+	s.client.Transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, strings.TrimPrefix(at.url, "http://"))
+	}
+	return s
 }
 
 func openWith(t testing.TB, cfg store.Config) *Store {

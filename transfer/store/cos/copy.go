@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"net/http"
+	"path"
 	"time"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -132,7 +133,11 @@ func (s *Store) setCopySource(h http.Header, src store.Source, from store.Object
 	if err := checkKey(full); err != nil {
 		return err
 	}
-	h["X-Cos-Copy-Source"] = []string{other.sourceHost() + other.base.Path + "/" + wire.EscapePath(full)}
+	escape := wire.EscapePath
+	if path.Clean("/"+full) != "/"+full {
+		escape = wire.EscapeQuery // a server that merges paths would find another object
+	}
+	h["X-Cos-Copy-Source"] = []string{other.sourceHost() + other.base.Path + "/" + escape(full)}
 	if from.ETag != "" {
 		h["X-Cos-Copy-Source-If-Match"] = []string{wire.Quote(from.ETag)}
 	}

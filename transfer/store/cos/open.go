@@ -1,6 +1,7 @@
 package cos
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -76,13 +77,15 @@ func credentials(c store.Credentials) (store.Credentials, error) {
 	if c != (store.Credentials{}) {
 		return c, nil
 	}
-	for _, names := range [][3]string{
+	for _, names := range [][]string{
 		{"COS_SECRET_ID", "COS_SECRET_KEY", "COS_SESSION_TOKEN"},
 		{"COS_SECRETID", "COS_SECRETKEY", "COS_TOKEN"},
-		{"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN"},
-		{"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_SECURITY_TOKEN"},
+		{"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECURITY_TOKEN"},
 	} {
-		c = store.Credentials{AccessKey: os.Getenv(names[0]), SecretKey: os.Getenv(names[1]), SessionToken: os.Getenv(names[2])}
+		c = store.Credentials{AccessKey: os.Getenv(names[0]), SecretKey: os.Getenv(names[1])}
+		for _, name := range names[2:] {
+			c.SessionToken = cmp.Or(c.SessionToken, os.Getenv(name))
+		}
 		if c.AccessKey != "" && c.SecretKey != "" {
 			return c, nil
 		}
