@@ -70,22 +70,28 @@ func openWith(t testing.TB, cfg store.Config) *Store {
 }
 
 func TestConformance(t *testing.T) {
-	for name, folder := range map[string]string{"bucket": "", "prefix": "some folder/ü+%/"} {
+	for name, c := range map[string]struct {
+		folder string
+		kind   cos.Kind
+		zones  string
+	}{
+		"bucket": {}, "prefix": {folder: "some folder/ü+%/"}, "several zones": {folder: "z/", kind: cos.Kind{ManyZones: true}, zones: "true"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			server, at := newPlace(t)
 			var n atomic.Int64
 			storetest.Run(t, func(t *testing.T) storetest.Harness {
 				own := at
 				own.bucket = fmt.Sprintf("bucket%d-1250000000", n.Add(1))
-				server.NewBucket(own.bucket)
+				server.NewBucketOf(own.bucket, c.kind)
 				return storetest.Harness{
-					Store: openWith(t, own.config(folder, store.RoleDestination)),
+					Store: openWith(t, own.config(c.folder, store.RoleDestination, "multi_az", c.zones)),
 					NewStore: func(role store.Role) store.Destination {
-						return openWith(t, own.config(folder, role))
+						return openWith(t, own.config(c.folder, role, "multi_az", c.zones))
 					},
 					ChecksSums: true,
 					Refuses: func(key string) string {
-						if err := checkKey(folder + key); err != nil {
+						if err := checkKey(c.folder + key); err != nil {
 							return err.Error()
 						}
 						return ""

@@ -64,7 +64,7 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 	if err := s.setCopySource(r.header, src, from); err != nil {
 		return store.Object{}, permanent(r.op, key, err)
 	}
-	setPlacement(r.header, &opts.Meta)
+	s.setPlacement(r.header, &opts.Meta)
 	if len(opts.Meta.Tags) > 0 {
 		r.header["X-Cos-Tagging-Directive"] = []string{"Replaced"}
 	}

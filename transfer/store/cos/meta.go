@@ -108,13 +108,13 @@ func (s *Store) setMeta(h http.Header, m *store.Metadata) error {
 	if err := s.metaRules().Set(h, m); err != nil {
 		return err
 	}
-	setPlacement(h, m)
+	s.setPlacement(h, m)
 	return nil
 }
 
 // setPlacement writes what a copy does not take from its source: class, tags, access, encryption. The standard class is not named:
 // it is what objects get, and in a bucket of several zones it has another name.
-func setPlacement(h http.Header, m *store.Metadata) {
+func (s *Store) setPlacement(h http.Header, m *store.Metadata) {
 	if name := m.Class.Name; name != "" && name != classStandard {
 		h["X-Cos-Storage-Class"] = []string{name}
 	}
@@ -129,6 +129,7 @@ func setPlacement(h http.Header, m *store.Metadata) {
 		h[headerSSE] = []string{sseStore}
 	case store.EncryptionKMS:
 		h[headerSSE] = []string{sseKMS}
+		s.etagOpaque.Store(true) // the answers to parts need not say it
 	}
 }
 

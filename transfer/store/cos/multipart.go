@@ -31,8 +31,12 @@ func (s *Store) CreateUpload(ctx context.Context, key string, opts store.PutOpti
 		XMLName xml.Name `xml:"InitiateMultipartUploadResult"`
 		ID      string   `xml:"UploadId"`
 	}
-	if _, err := s.read(ctx, r, &out); err != nil {
+	h, err := s.read(ctx, r, &out)
+	if err != nil {
 		return "", err
+	}
+	if !etagIsMD5(h) {
+		s.etagOpaque.Store(true) // the bucket encrypts by itself
 	}
 	if out.ID == "" {
 		return "", permanent(r.op, key, errors.New("the server gave no upload ID"))

@@ -142,6 +142,38 @@ func TestETagsThatAreNoMD5(t *testing.T) {
 	}
 }
 
+// TestPartsOfEncryptedUploads: an answer to a part need not say that its ETag is no MD5; that to the upload's beginning, or what was
+// asked for there, does.
+func TestPartsOfEncryptedUploads(t *testing.T) {
+	for name, c := range map[string]struct {
+		ask store.Encryption
+		is  string
+		md5 bool
+	}{
+		"asked for":    {ask: store.EncryptionKMS},
+		"by default":   {is: "cos/kms"},
+		"by the store": {ask: store.EncryptionStore, is: "AES256", md5: true},
+	} {
+		s := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				w.Header().Set(headerSSE, c.is)
+				_, _ = w.Write([]byte("<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>"))
+				return
+			}
+			w.Header().Set("Etag", `"00000000000000000000000000000000"`)
+			w.Header().Set(headerCRC64, "1")
+		})
+		id, err := s.CreateUpload(t.Context(), "k", store.PutOptions{Meta: store.Metadata{Encryption: c.ask}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := s.UploadPart(t.Context(), "k", id, 1, store.Body{Bytes: []byte("x"), Size: 1})
+		if err != nil || p.Sums.CRC64ECMA == "" || (p.Sums.MD5 != "") != c.md5 || s.WantSums().MD5 != c.md5 {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+}
+
 // TestLinksShowOtherContent: a listing has the link itself, a read what it leads to. The size tells them apart.
 func TestLinksShowOtherContent(t *testing.T) {
 	_, at := newPlace(t)
