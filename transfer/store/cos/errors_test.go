@@ -93,15 +93,46 @@ func TestErrorsAreClassified(t *testing.T) {
 	}
 }
 
-// TestAnswersToHeadHaveNoBody: there the status is all.
+// TestAnswersToHeadHaveNoBody: the status is all, but for refusals that a read of one byte tells the reason of.
 func TestAnswersToHeadHaveNoBody(t *testing.T) {
-	for status, want := range map[int]store.Class{
-		403: store.Auth, 404: store.NotFound, 412: store.Precondition, 503: store.Throttled, 500: store.Transient, 400: store.Permanent,
+	for _, c := range []struct {
+		status int
+		code   string // of the read
+		class  store.Class
+		reads  int
+	}{
+		{status: 404, code: "NoSuchKey", class: store.NotFound}, {status: 412, class: store.Precondition}, {status: 503, class: store.Throttled},
+		{status: 500, class: store.Transient}, {status: 403, code: "SignatureDoesNotMatch", class: store.Auth, reads: 1},
+		{status: 403, code: "RequestTimeTooSkewed", class: store.Misconfigured, reads: 1}, {status: 400, code: "ExpiredToken", class: store.Auth, reads: 1},
+		{status: 400, class: store.Permanent, reads: 1},
 	} {
-		s := answering(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
-		if _, err := s.Stat(t.Context(), "k"); store.ClassOf(err) != want {
-			t.Errorf("%d: %v of class %q, want %q", status, err, store.ClassOf(err), want)
+		reads := 0
+		s := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(c.status)
+			if r.Method == http.MethodGet {
+				reads++
+				if c.code != "" {
+					_, _ = w.Write([]byte(document(c.code, "")))
+				}
+			}
+		})
+		_, err := s.Stat(t.Context(), "k")
+		var e *store.Error
+		if !errors.As(err, &e) || e.Class != c.class || e.Op != "stat" || reads != c.reads || c.reads > 0 && e.Code != c.code {
+			t.Errorf("%d %s: %#v after %d reads, want class %q", c.status, c.code, err, reads, c.class)
 		}
+	}
+}
+
+// TestLookedAtButNotRead: an object that may be read though not looked at stays a refusal, whatever the read would give.
+func TestLookedAtButNotRead(t *testing.T) {
+	s := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	})
+	if _, err := s.Stat(t.Context(), "k"); store.ClassOf(err) != store.Auth {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -77,7 +77,10 @@ func parseOptions(l store.Location) (options, error) {
 
 // checkBucket wants NAME-APPID.
 func checkBucket(l store.Location) error {
+	name, _, region, isHost := vendorHost(l.Bucket)
 	switch {
+	case isHost && bucketName.MatchString(name):
+		return fmt.Errorf("bucket %q is a host; write cos://%s/%s?region=%s", l.Bucket, name, l.Path, region)
 	case l.Bucket == "":
 		return fmt.Errorf("%s: a bucket name is missing", l)
 	case bucketName.MatchString(l.Bucket):

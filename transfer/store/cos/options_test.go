@@ -41,6 +41,7 @@ func TestImpossibleLocations(t *testing.T) {
 	for url, want := range map[string]string{
 		"cos:///x?region=ap-guangzhou":                                                             "bucket name is missing",
 		"cos://photos/?region=ap-guangzhou":                                                        "APPID is missing; write the whole name that the console shows, such as cos://photos-1250000000/",
+		"cos://photos-1250000000.cos.ap-beijing.myqcloud.com/a/":                                   "write cos://photos-1250000000/a/?region=ap-beijing",
 		"cos://photos-2019/?region=ap-guangzhou":                                                   "APPID is missing",
 		"cos://Photos-1250000000/?region=ap-guangzhou":                                             "lower-case",
 		"cos://a_b-1250000000/?region=ap-guangzhou":                                                "lower-case",

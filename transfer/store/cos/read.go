@@ -21,15 +21,35 @@ func (s *Store) head(ctx context.Context, op, key, ifMatch string) (store.Object
 	if ifMatch != "" {
 		header["If-Match"] = []string{wire.Quote(ifMatch)}
 	}
-	resp, err := s.do(ctx, request{op: op, method: http.MethodHead, key: key, header: header})
-	if err != nil {
-		return store.Object{}, err
+	resp, refused, err := s.exchange(ctx, request{op: op, method: http.MethodHead, key: key, header: header})
+	switch {
+	case refused != nil:
+		return store.Object{}, s.fault(op, key, s.reason(ctx, key, refused))
+	case err != nil:
+		return store.Object{}, wire.Wrap(ctx, op, key, err)
 	}
 	wire.Finish(resp.Body)
 	if resp.ContentLength < 0 {
 		return store.Object{}, permanent(op, key, errors.New("the server tells no size"))
 	}
 	return s.objectOf(key, resp.Header, resp.ContentLength), nil
+}
+
+// reason finds out why a look at an object was refused: the answer has no body, and 400 and 403 stand for an expired token, a wrong
+// secret, a clock that is off, or a lacking permission. A read of one byte is refused for the same reason, and tells it.
+func (s *Store) reason(ctx context.Context, key string, refused *wire.Refusal) *wire.Refusal {
+	if refused.Status != http.StatusBadRequest && refused.Status != http.StatusForbidden {
+		return refused
+	}
+	resp, told, err := s.exchange(ctx, request{op: "open", method: http.MethodGet, key: key, header: http.Header{"Range": {"bytes=0-0"}}})
+	switch {
+	case err != nil:
+	case told == nil:
+		_ = resp.Body.Close() // it may be read, but not looked at
+	case told.Status == refused.Status:
+		return told
+	}
+	return refused
 }
 
 // objectOf describes an object by the headers of an answer.
