@@ -11,7 +11,9 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -327,4 +329,63 @@ func TestCOSOtherKinds(t *testing.T) {
 	sum := md5.Sum([]byte("plain"))
 	shown := object{5, hex.EncodeToString(sum[:])}
 	same(t, holdings(t, dir), map[string]object{"plain": shown, "link": shown})
+}
+
+// A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more; another's upload stays.
+func TestCOSUploadIsResumed(t *testing.T) {
+	source, b := filepath.Join(t.TempDir(), "source"), newCOSBucket(t)
+	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
+	foreign, _, err := b.client.Object.InitiateMultipartUpload(t.Context(), "x/big", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := func() (n int) {
+		for _, u := range b.server.NewBucket(b.name).Uploads() {
+			parts, _ := b.server.NewBucket(b.name).Parts(u.Key, u.ID)
+			n += len(parts)
+		}
+		return n
+	}
+	stuck, ended := make(chan struct{}), make(chan struct{})
+	defer close(ended)
+	var once sync.Once
+	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
+		if !isPart(r, "5") {
+			return false
+		}
+		_, _ = io.Copy(io.Discard, r.Body) // what it ends with shows below
+		for held() < 4 && r.Context().Err() == nil {
+			runtime.Gosched()
+		}
+		once.Do(func() { close(stuck) })
+		select {
+		case <-r.Context().Done():
+		case <-ended:
+		}
+		return true
+	})
+	c := command{env: b.env("DST"), state: filepath.Join(t.TempDir(), "state")}
+	args := []string{"import", source, b.location("x/"), "--yes", "--json"}
+	p := c.start(t, args...)
+	select {
+	case <-stuck:
+	case <-time.After(time.Minute):
+		t.Error("the last part was never sent after the others")
+	}
+	p.kill(t)
+	var parts atomic.Int64
+	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Has("partNumber") {
+			parts.Add(1)
+		}
+		return false
+	})
+	c.run(t, args...).want(t, 0)
+	same(t, b.holdings(t, "x/"), holdings(t, source))
+	if parts.Load() != 1 {
+		t.Errorf("%d parts were sent again, want the one that was missing", parts.Load())
+	}
+	if open := b.server.NewBucket(b.name).Uploads(); len(open) != 1 || open[0].ID != foreign.UploadID {
+		t.Errorf("uploads open at the end: %+v, want the foreign one", open)
+	}
 }
