@@ -61,6 +61,9 @@ func endpointOf(l store.Location) string {
 		// (https://www.alibabacloud.com/help/en/oss/user-guide/bucket-naming-conventions).
 		return "aliyuncs.com"
 	}
+	if l.Scheme == "cos" && (host == "" || strings.HasSuffix(host, ".myqcloud.com") || strings.HasSuffix(host, ".tencentcos.cn")) {
+		return "myqcloud.com" // the same: the APPID is part of the name
+	}
 	if host == "localhost" {
 		host = "127.0.0.1"
 	}

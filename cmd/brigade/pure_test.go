@@ -48,6 +48,10 @@ func TestOverlapOfURLs(t *testing.T) {
 		{"oss://b/x/?region=cn-hangzhou", "oss://b/?endpoint=oss-cn-hangzhou-internal.aliyuncs.com", "lies inside the destination"},
 		{"oss://b/?region=cn-hangzhou", "oss://c/?region=cn-hangzhou", ""},
 		{"oss://b/?endpoint=http://h:1", "oss://b/?endpoint=http://h:2", ""},
+		{"cos://b-1250000000/x/?region=ap-beijing", "cos://b-1250000000/?endpoint=cos-internal.ap-beijing.tencentcos.cn", "lies inside the destination"},
+		{"cos://b-1250000000/?region=ap-beijing", "cos://b-1250000000/?region=accelerate", "the same place"},
+		{"cos://b-1250000000/?region=ap-beijing", "cos://c-1250000000/?region=ap-beijing", ""},
+		{"cos://b-1250000000/?endpoint=http://h:1", "cos://b-1250000000/?endpoint=http://h:2", ""},
 		{"oss://b/?endpoint=http://h:1", "s3://b/?endpoint=http://h:1", ""},
 	} {
 		err := overlap(parse(t, tc.src), parse(t, tc.dst))

@@ -23,6 +23,7 @@ type Page struct {
 	Count     string   `xml:"KeyCount"`
 	Folded    string   `xml:"CommonPrefixes>Prefix"` // of keys that are not named one by one; nobody here asks for that
 	Token     string   `xml:"NextContinuationToken"`
+	Marker    string   `xml:"NextMarker"` // of the first version of ListObjects, which COS has; encoded like keys
 	Entries   []Entry  `xml:"Contents"`
 }
 
@@ -113,6 +114,8 @@ func (p *Page) field(x *scanner, name []byte) error {
 		return x.children(name, p.fold)
 	case "NextContinuationToken":
 		return x.text(name, &p.Token)
+	case "NextMarker":
+		return x.text(name, &p.Marker)
 	case "Contents":
 		if p.Entries == nil {
 			p.Entries = make([]Entry, 0, usualPage)
