@@ -8,12 +8,10 @@ import (
 	"crypto/md5"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc64"
 	"io"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -53,39 +51,26 @@ type check struct {
 	run   func(t *testing.T, h Harness)
 }
 
-// notes collects the cases that do not apply.
-type notes struct {
-	mu   sync.Mutex
-	rows []string
-}
-
-func (n *notes) add(name, reason string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.rows = append(n.rows, fmt.Sprintf("%s: %s", name, reason))
-}
-
 // Run runs the suite; open makes a new empty store for each case. Cases about abilities that the store does not have
-// are listed at the end with the reason.
+// are listed at the end with the reason. Where BRIGADE_CONFORMANCE names a file, a line is added to it for each case.
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
-	var n notes
-	for _, c := range slices.Concat(objectChecks(), listChecks(), writeChecks(), multipartChecks(), otherChecks()) {
+	l := newLedger(t)
+	for _, c := range slices.Concat(objectChecks(), listChecks(), writeChecks(), multipartChecks(), otherChecks(), fidelityChecks()) {
 		t.Run(c.name, func(t *testing.T) {
 			h := open(t)
 			if c.lacks != nil {
 				if reason := c.lacks(h); reason != "" {
-					n.add(c.name, reason)
+					l.add(Result{Case: c.name, Lacks: reason})
 					return
 				}
 			}
+			defer func() { l.add(Result{Case: c.name, Failed: t.Failed()}) }()
 			c.run(t, h)
 			noLeftOvers(t, h)
 		})
 	}
-	if len(n.rows) > 0 {
-		t.Logf("cases that do not apply to this store:\n  %s", strings.Join(n.rows, "\n  "))
-	}
+	l.print(t)
 }
 
 func noLeftOvers(t *testing.T, h Harness) {
