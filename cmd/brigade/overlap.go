@@ -61,6 +61,9 @@ func endpointOf(l store.Location) string {
 		// (https://www.alibabacloud.com/help/en/oss/user-guide/bucket-naming-conventions).
 		return "aliyuncs.com"
 	}
+	if l.Scheme == "bos" && (host == "" || strings.HasSuffix(host, ".bcebos.com")) {
+		return "bcebos.com" // so are those of BOS (https://cloud.baidu.com/doc/BOS/s/Ajwvysfpl, BucketAlreadyExists)
+	}
 	if host == "localhost" {
 		host = "127.0.0.1"
 	}

@@ -154,14 +154,16 @@ func TestRecordedRequests(t *testing.T) {
 			t.Errorf("%s: %s %s: %s", r.name, r.method, r.target, code)
 		}
 		for what, change := range map[string]func(*http.Request){
-			"a header more":    func(req *http.Request) { req.Header.Set("X-Bce-Meta-Forged", "1") },
-			"another type":     func(req *http.Request) { req.Header.Set("Content-Type", "text/forged") },
-			"another date":     func(req *http.Request) { req.Header.Set("X-Bce-Date", "2026-11-21T01:12:56Z") },
-			"another query":    func(req *http.Request) { req.URL.RawQuery += "&versionId=forged" },
-			"another path":     func(req *http.Request) { req.URL.Path += "x" },
-			"another method":   func(req *http.Request) { req.Method = http.MethodPatch },
-			"another host":     func(req *http.Request) { req.Host = "127.0.0.2" },
-			"another lifetime": func(req *http.Request) { req.Header.Set("Authorization", strings.Replace(req.Header.Get("Authorization"), "/1800/", "/1801/", 1)) },
+			"a header more":  func(req *http.Request) { req.Header.Set("X-Bce-Meta-Forged", "1") },
+			"another type":   func(req *http.Request) { req.Header.Set("Content-Type", "text/forged") },
+			"another date":   func(req *http.Request) { req.Header.Set("X-Bce-Date", "2026-11-21T01:12:56Z") },
+			"another query":  func(req *http.Request) { req.URL.RawQuery += "&versionId=forged" },
+			"another path":   func(req *http.Request) { req.URL.Path += "x" },
+			"another method": func(req *http.Request) { req.Method = http.MethodPatch },
+			"another host":   func(req *http.Request) { req.Host = "127.0.0.2" },
+			"another lifetime": func(req *http.Request) {
+				req.Header.Set("Authorization", strings.Replace(req.Header.Get("Authorization"), "/1800/", "/1801/", 1))
+			},
 		} {
 			if code := send(change); code != "SignatureDoesNotMatch" && (r.method != http.MethodHead || code != "403") {
 				t.Errorf("%s: %s %s with %s: %q, want SignatureDoesNotMatch", r.name, r.method, r.target, what, code)
