@@ -110,14 +110,14 @@ func hexMAC(key, text string) string {
 }
 
 // unsigned names a header that the signature should cover and does not. The vendor asks for host and recommends the rest; here
-// all of its own headers have to be covered.
+// all of its own headers have to be covered, but for empty ones, which its SDKs leave out.
 func (sig *signature) unsigned(r *http.Request) string {
 	if !slices.Contains(sig.headers, "host") {
 		return "host"
 	}
-	for name := range r.Header {
+	for name, values := range r.Header {
 		name = strings.ToLower(name)
-		if strings.HasPrefix(name, "x-bce-") && name != "x-bce-request-id" && !slices.Contains(sig.headers, name) {
+		if strings.HasPrefix(name, "x-bce-") && strings.TrimSpace(strings.Join(values, "")) != "" && name != "x-bce-request-id" && !slices.Contains(sig.headers, name) {
 			return name
 		}
 	}
