@@ -211,7 +211,7 @@ func setCRCs(h http.Header, data []byte) {
 	h.Set("X-Bce-Content-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(data)), 10))
 }
 
-// append adds to an appended object (https://cloud.baidu.com/doc/BOS/s/Ikc5nv3wc has its limits).
+// append adds to an appended object, or makes one anew where no offset is told (https://cloud.baidu.com/doc/BOS/s/pkcafu76j).
 func (c *call) append() *fault {
 	data, bad := c.body()
 	if bad != nil {
@@ -221,15 +221,17 @@ func (c *call) append() *fault {
 	if bad != nil {
 		return bad
 	}
-	at := 0
-	if old := c.b.Get(c.key); old != nil {
-		if old.Type != typeAppendable {
-			return &fault{409, "ObjectUnappendable", "The object is not appendable."}
+	if text := c.q.Get("offset"); text != "" {
+		old := c.b.Get(c.key)
+		switch {
+		case old == nil:
+			return noSuchKey()
+		case old.Type != typeAppendable:
+			return &fault{403, "ObjectUnappendable", "The object is not appendable."}
+		case text != strconv.Itoa(len(old.Data)):
+			return &fault{409, "OffsetIncorrect", "The offset is not the length of the object."}
 		}
-		at, data, header = len(old.Data), append(append([]byte(nil), old.Data...), data...), old.Header
-	}
-	if text := c.q.Get("offset"); text != strconv.Itoa(at) && (text != "" || at != 0) {
-		return &fault{409, "OffsetIncorrect", "The offset is not the length of the object."}
+		data, header = append(append([]byte(nil), old.Data...), data...), old.Header
 	}
 	o := &memory.Object{Data: data, ETag: "-" + md5Of(append([]byte("appended"), data...)), Header: header, Type: typeAppendable}
 	if bad := c.keep(o, nil); bad != nil {

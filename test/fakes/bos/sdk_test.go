@@ -234,10 +234,14 @@ func TestVendorsSDKAppendsAndLinks(t *testing.T) {
 	}
 	_, err = c.AppendObject(bucketName, "log", bodyOf(t, "x"), &api.AppendObjectArgs{Offset: 1})
 	wantCode(t, "append elsewhere", err, "OffsetIncorrect")
+	_, err = c.AppendObject(bucketName, "missing", bodyOf(t, "x"), &api.AppendObjectArgs{Offset: 1})
+	wantCode(t, "append to nothing", err, "NoSuchKey")
 	must(t, "link", c.PutSymlink(bucketName, "log", "link", nil))
 	if got := get(t, c, "link"); got != "one two" {
 		t.Errorf("through the link: %q", got)
 	}
+	_, err = c.AppendObject(bucketName, "link", bodyOf(t, "x"), &api.AppendObjectArgs{Offset: 3})
+	wantCode(t, "append to a link", err, "ObjectUnappendable")
 	to, err := c.GetSymlink(bucketName, "link")
 	if err != nil || to != "log" {
 		t.Errorf("link: %q, %v", to, err)

@@ -112,7 +112,7 @@ func (c *copied) check(op, key string) error {
 	return nil
 }
 
-// setCopySource names the object to copy from, and the version of it.
+// setCopySource names the object to copy from, and the version of it. Of the vendor's SDKs some quote the ETag and some do not.
 func (s *Store) setCopySource(h http.Header, src store.Source, from store.Object) error {
 	other, ok := src.(*Store)
 	if !ok {
@@ -123,7 +123,7 @@ func (s *Store) setCopySource(h http.Header, src store.Source, from store.Object
 	}
 	h["X-Bce-Copy-Source"] = []string{wire.EscapePath("/" + other.bucket + "/" + other.prefix + from.Key)}
 	if from.ETag != "" {
-		h["X-Bce-Copy-Source-If-Match"] = []string{from.ETag}
+		h["X-Bce-Copy-Source-If-Match"] = []string{wire.Quote(from.ETag)}
 	}
 	return nil
 }

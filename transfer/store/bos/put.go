@@ -35,13 +35,13 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 	}, nil
 }
 
-// setCondition makes a write depend on what is there. ETags go without quotes, as the vendor's SDKs give them.
+// setCondition makes a write depend on what is there.
 func setCondition(h http.Header, c store.Condition) {
 	if c.Absent {
 		h["If-None-Match"] = []string{"*"}
 	}
 	if c.ETag != "" {
-		h["If-Match"] = []string{c.ETag}
+		h["If-Match"] = []string{wire.Quote(c.ETag)}
 	}
 }
 

@@ -26,7 +26,7 @@ func (s *Store) head(ctx context.Context, op, key, ifMatch string) (store.Object
 func (s *Store) headWith(ctx context.Context, op, key, ifMatch string) (store.Object, http.Header, error) {
 	header := make(http.Header, 8)
 	if ifMatch != "" {
-		header["If-Match"] = []string{ifMatch}
+		header["If-Match"] = []string{wire.Quote(ifMatch)}
 	}
 	resp, err := s.do(ctx, request{op: op, method: http.MethodHead, key: key, header: header})
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (i
 		header["Range"] = []string{wire.RangeOf(opts)}
 	}
 	if opts.IfMatch != "" {
-		header["If-Match"] = []string{opts.IfMatch}
+		header["If-Match"] = []string{wire.Quote(opts.IfMatch)}
 	}
 	resp, refused, err := s.exchange(ctx, request{op: op, method: http.MethodGet, key: key, header: header})
 	switch {
