@@ -238,11 +238,11 @@ func (c *call) copyObject() *fault {
 		if dst.Header, bad = c.wholeHeader(); bad != nil {
 			return bad
 		}
-		if tags := o.Header.Get(headerTags); tags != "" && c.r.Header.Get("X-Bce-Tagging-Directive") != "replace" {
-			dst.Header.Set(headerTags, tags)
-		}
 	default:
 		return invalid("Unknown metadata directive.")
+	}
+	if c.r.Header.Get("X-Bce-Tagging-Directive") != "replace" {
+		dst.Header[headerTags] = o.Header[headerTags] // whatever tags the request has
 	}
 	if dst.Type == typeSymlink {
 		dst.Type = typeNormal
