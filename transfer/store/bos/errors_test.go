@@ -129,6 +129,14 @@ func TestErrorsAfterStatus200(t *testing.T) {
 	}
 }
 
+// TestSuccessHasACode: an answer may say that all went well.
+func TestSuccessHasACode(t *testing.T) {
+	s := answering(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"code":"success","eTag":"x"}`)) })
+	if o, err := s.Copy(t.Context(), s, store.Object{Key: "a"}, "k", store.PutOptions{}); err != nil || o.ETag != "x" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
 // FuzzErrorAnswers: no answer makes the reader of errors fail, and no text of a server is shown at length.
 func FuzzErrorAnswers(f *testing.F) {
 	f.Add(403, []byte(document("AccessDenied", "rate is too high")))

@@ -20,6 +20,9 @@ import (
 // userAgent is what servers log.
 const userAgent = "brigade"
 
+// codeSuccess is the code of what went well, where an answer has one (https://cloud.baidu.com/doc/BOS/s/Ajwvysfpl).
+const codeSuccess = "success"
+
 // request is one signed request.
 type request struct {
 	op       string // as errors name it
@@ -113,7 +116,7 @@ func (s *Store) read(ctx context.Context, r request, doc any) (http.Header, erro
 		return nil, wire.Wrap(ctx, r.op, r.key, err)
 	}
 	var failed refusal
-	if json.Unmarshal(data, &failed) == nil && failed.Code != "" {
+	if json.Unmarshal(data, &failed) == nil && failed.Code != "" && failed.Code != codeSuccess {
 		// The status was sent before the work was done, and then it failed.
 		return nil, s.fault(r.op, r.key, &wire.Refusal{Status: http.StatusInternalServerError, Header: resp.Header, Body: data})
 	}
