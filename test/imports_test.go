@@ -146,6 +146,7 @@ func TestLibrariesHaveOneHome(t *testing.T) {
 		"github.com/aws":                   {"transfer/store/s3", "test"},
 		"github.com/aliyun":                {"test"},
 		"github.com/tencentyun":            {"test"},
+		"github.com/baidubce":              {"test"},
 		"github.com/hashicorp/raft":        {"cluster"},
 		"github.com/hashicorp/raft-boltdb": {"cluster"},
 		"go.etcd.io/bbolt":                 {"cluster"},
@@ -172,6 +173,7 @@ func TestProvidersImportTheirSDKOnly(t *testing.T) {
 		"transfer/store/s3":   {"github.com/aws"},
 		"transfer/store/oss":  nil,
 		"transfer/store/cos":  nil,
+		"transfer/store/bos":  nil,
 	}
 	providers := 0
 	for _, p := range packages(t) {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -56,13 +57,8 @@ func endpointOf(l store.Location) string {
 		return text
 	}
 	host, port := strings.ToLower(u.Hostname()), u.Port()
-	if l.Scheme == "oss" && (host == "" || strings.HasSuffix(host, ".aliyuncs.com")) {
-		// Bucket names are unique in all of OSS, and a bucket has several endpoints
-		// (https://www.alibabacloud.com/help/en/oss/user-guide/bucket-naming-conventions).
-		return "aliyuncs.com"
-	}
-	if l.Scheme == "cos" && (host == "" || strings.HasSuffix(host, ".myqcloud.com") || strings.HasSuffix(host, ".tencentcos.cn")) {
-		return "myqcloud.com" // the same: the APPID is part of the name
+	if shared := namespaceOf(l.Scheme, host); shared != "" {
+		return shared
 	}
 	if host == "localhost" {
 		host = "127.0.0.1"
@@ -71,6 +67,30 @@ func endpointOf(l store.Location) string {
 		port = ""
 	}
 	return u.Scheme + "://" + host + ":" + port
+}
+
+// namespaces are vendors whose bucket names are unique among all of their customers, while a bucket has several endpoints: their
+// endpoints end so, and locations may do without one.
+var namespaces = []struct {
+	scheme   string
+	suffixes []string
+}{
+	{"oss", []string{".aliyuncs.com"}},                   // https://www.alibabacloud.com/help/en/oss/user-guide/bucket-naming-conventions
+	{"cos", []string{".myqcloud.com", ".tencentcos.cn"}}, // the APPID is part of the name
+	{"bos", []string{".bcebos.com"}},                     // https://cloud.baidu.com/doc/BOS/s/Ajwvysfpl, BucketAlreadyExists
+}
+
+// namespaceOf names the vendor whose bucket names are unique, "" where endpoints tell buckets apart.
+func namespaceOf(scheme, host string) string {
+	for _, n := range namespaces {
+		if n.scheme != scheme {
+			continue
+		}
+		if host == "" || slices.ContainsFunc(n.suffixes, func(suffix string) bool { return strings.HasSuffix(host, suffix) }) {
+			return scheme
+		}
+	}
+	return ""
 }
 
 // overlapFiles compares paths as the file system sees them: through symlinks, and whatever the spelling.

@@ -53,6 +53,8 @@ func TestOverlapOfURLs(t *testing.T) {
 		{"cos://b-1250000000/?region=ap-beijing", "cos://c-1250000000/?region=ap-beijing", ""},
 		{"cos://b-1250000000/?endpoint=http://h:1", "cos://b-1250000000/?endpoint=http://h:2", ""},
 		{"oss://b/?endpoint=http://h:1", "s3://b/?endpoint=http://h:1", ""},
+		{"bos://b/x/?region=bj", "bos://b/?endpoint=bj.bcebos.com", "lies inside the destination"},
+		{"bos://b/?region=bj", "bos://c/?region=bj", ""},
 	} {
 		err := overlap(parse(t, tc.src), parse(t, tc.dst))
 		checkError(t, tc.src+" to "+tc.dst, err, tc.want)

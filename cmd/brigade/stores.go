@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/cos"
+	"github.com/bucketbrigade/brigade/transfer/store/bos"
 	"github.com/bucketbrigade/brigade/transfer/store/file"
 	"github.com/bucketbrigade/brigade/transfer/store/oss"
 	"github.com/bucketbrigade/brigade/transfer/store/s3"
@@ -13,6 +14,7 @@ import (
 func registry() store.Registry {
 	r := store.Registry{
 		"cos":            {Open: cos.Open, Validate: cos.Validate},
+		"bos":            {Open: bos.Open, Validate: bos.Validate},
 		"file":           {Open: file.Open, Validate: file.Validate},
 		"oss":            {Open: oss.Open, Validate: oss.Validate},
 		store.ListScheme: {Open: urllist.Open, Validate: urllist.Validate, SourceOnly: true},

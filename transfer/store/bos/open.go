@@ -1,0 +1,137 @@
+package bos
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
+)
+
+// Limits of BOS (https://cloud.baidu.com/doc/BOS/s/3kc5v4qs0, https://cloud.baidu.com/doc/BOS/s/Njwvyseb4).
+const (
+	maxKey       = 1023      // bytes; the documents name 1023 and 1024
+	smallestPart = 100 << 10 // bytes, but for the last part
+	largestPart  = 5 << 30   // bytes; also the largest object of one Put or Copy
+	mostParts    = 10000
+	maxMetadata  = 2 << 10 // bytes of names and values of user metadata
+	pageSize     = 1000    // keys, uploads or parts a page
+)
+
+// Store is a bucket, or a folder of one. It implements store.Destination and its optional abilities Multiparter,
+// Copier, SumChooser, Single, Renewer, Fitter, Detailer and Restorer.
+type Store struct {
+	bucket string
+	prefix string // "" or ending in "/"
+	path   string // of the location, as given
+	opts   options
+
+	base   url.URL // of the bucket
+	client *wire.Client
+	creds  atomic.Pointer[store.Credentials]
+	rules  wire.MetaRules
+	now    func() time.Time
+	sums   sumState
+}
+
+// Open opens the store that cfg names. It sends nothing.
+func Open(_ context.Context, cfg store.Config) (store.Destination, error) { return open(cfg) }
+
+func open(cfg store.Config) (*Store, error) {
+	opts, err := parseOptions(cfg.Location)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := wire.NewTransport(cfg.Concurrency)
+	if err != nil {
+		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: err}
+	}
+	creds, err := credentials(cfg.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path), opts: opts,
+		base: baseOf(opts, cfg.Location.Bucket), client: wire.NewClient(transport), rules: rulesOf(opts), now: time.Now,
+	}
+	s.creds.Store(&creds)
+	return s, nil
+}
+
+// Renew implements store.Renewer.
+func (s *Store) Renew(_ context.Context, c store.Credentials) error {
+	c, err := credentials(c)
+	if err != nil {
+		return err
+	}
+	s.creds.Store(&c)
+	return nil
+}
+
+// credentials takes those of the job, else those that the vendor's tools take from the environment.
+func credentials(c store.Credentials) (store.Credentials, error) {
+	if c != (store.Credentials{}) {
+		return c, nil
+	}
+	c = store.Credentials{AccessKey: os.Getenv("BCE_ACCESS_KEY_ID"), SecretKey: os.Getenv("BCE_SECRET_ACCESS_KEY"), SessionToken: os.Getenv("BCE_SESSION_TOKEN")}
+	if c.AccessKey != "" && c.SecretKey != "" {
+		return c, nil
+	}
+	what := wire.RuleOfFailure(wire.ErrCredentials)
+	return store.Credentials{}, &store.Error{Op: "open", Class: what.Class, Hint: what.Hint, Err: wire.ErrCredentials}
+}
+
+// baseOf is the URL of the bucket.
+func baseOf(o options, bucket string) url.URL {
+	u := *o.endpoint
+	switch {
+	case o.bound:
+	case o.pathStyle:
+		u.Path = "/" + bucket
+	default:
+		u.Host = bucket + "." + u.Host
+	}
+	return u
+}
+
+// Abilities tells what every BOS store can do.
+func (s *Store) Abilities() store.Abilities {
+	return store.Abilities{
+		Scheme: "bos", Order: store.OrderBytes, Conditional: true, ConditionalCreate: true, Pinned: true, Metadata: true,
+		ModTimeUnit: time.Second, ListsByKeys: true, MaxKey: maxKey, Classes: s.rules.Classes, Tags: true, Access: true, Encryption: true,
+	}
+}
+
+// Single implements store.Single: a path without a "/" at its end may be the key of one object.
+func (s *Store) Single(ctx context.Context) (key string, ok bool, err error) {
+	return wire.Single(s.path, &s.prefix, func(key string) error {
+		_, err := s.Stat(ctx, key)
+		return err
+	})
+}
+
+// Check implements store.Source: one key of the listing under the prefix shows bucket, credentials and clock.
+func (s *Store) Check(ctx context.Context) (time.Time, error) {
+	resp, err := s.do(ctx, request{op: "check", method: http.MethodGet, bucket: true, query: s.listQuery("", 1)})
+	if err != nil {
+		return time.Time{}, wire.FirstContact(err)
+	}
+	clock, dateErr := http.ParseTime(resp.Header.Get("Date"))
+	if _, err := readListing(resp); err != nil {
+		return time.Time{}, &store.Error{Op: "check", Class: store.Misconfigured, Hint: "check the endpoint", Err: err}
+	}
+	if dateErr != nil {
+		return time.Time{}, nil // a proxy may leave it out
+	}
+	return clock.UTC(), nil
+}
+
+// Close drops the connections that nothing uses.
+func (s *Store) Close() error {
+	s.client.Transport.CloseIdleConnections()
+	return nil
+}
