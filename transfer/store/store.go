@@ -152,6 +152,9 @@ type PutOptions struct {
 	// Kind is KindObject, KindDir for a directory marker, or KindSymlink with Target.
 	Kind   Kind
 	Target string
+	// Size and PartSize go with CreateUpload, for servers that want them beforehand: bytes of the whole object, and of each part but
+	// the last; 0 where they are not known.
+	Size, PartSize int64
 }
 
 // Condition is what must hold at the destination for a write to take effect; the zero value always holds.
