@@ -61,7 +61,7 @@ func (p *pager) fill(ctx context.Context) error {
 	return nil
 }
 
-// next asks the lister, and starts a new one behind the last key after an error.
+// next asks the lister, and starts a new one behind the last key after an error, unless this one goes on by itself.
 func (p *pager) next(ctx context.Context) ([]store.Object, error) {
 	if p.lister == nil {
 		opts := p.opts
@@ -75,7 +75,9 @@ func (p *pager) next(ctx context.Context) ([]store.Object, error) {
 	}
 	page, err := p.lister.Next(ctx)
 	if err != nil {
-		p.close()
+		if r, ok := p.lister.(store.Resumer); !ok || !r.Resumes() || !store.Retryable(err) {
+			p.close()
+		}
 		return page, err
 	}
 	moved(p.lease, 1)

@@ -126,6 +126,13 @@ type Lister interface {
 	Close() error
 }
 
+// Resumer is a Lister that a failure may cost dearly: one that reads more than a page before it has the first.
+type Resumer interface {
+	// Resumes tells whether Next may be called again after an error that may pass, and then goes on where it stopped. The
+	// caller keeps such a lister, others it replaces by one behind the last key.
+	Resumes() bool
+}
+
 // ListOptions say where a listing starts and ends.
 type ListOptions struct {
 	From  string // bound: list keys >= From. "" or the successor (see Next) of an existing key

@@ -35,8 +35,8 @@ const (
 	bufferSize = 256 << 10 // bytes written at once
 	maxKey     = 4096      // PATH_MAX of Linux
 	pageSize   = 1000      // most keys of a page
-	// sortLimit is how many names of one directory are sorted in memory; more are sorted in runs on disk.
-	sortLimit = 50000
+	// sortLimit is how many bytes the names of one directory may take in memory; more are sorted in runs on disk.
+	sortLimit = 4 << 20
 )
 
 // disk is one opened root.

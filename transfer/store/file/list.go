@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/sorting"
 )
 
 // openFrames is how many directories a listing keeps open; those further up are opened again when it comes back.
@@ -36,7 +37,7 @@ type frame struct {
 	prefix string // "" or ending in "/"
 	dir    folder // Root is nil while parked
 	info   fs.FileInfo
-	names  names
+	names  *names
 }
 
 // List starts a listing. Entries are read once per directory, in the order of the walk; a subtree below From or behind
@@ -276,8 +277,8 @@ func (l *lister) read(ctx context.Context, f *frame) (total int, err error) {
 		return 0, err
 	}
 	defer file.Close()
-	s := sorter{limit: l.d.sortLimit}
-	defer s.discard()
+	s := sorting.New(l.d.sortLimit)
+	defer s.Discard()
 	for {
 		if err := l.interrupted(ctx); err != nil {
 			return total, err
@@ -285,7 +286,7 @@ func (l *lister) read(ctx context.Context, f *frame) (total int, err error) {
 		entries, err := file.ReadDir(1024)
 		for _, e := range entries {
 			total++
-			if err := l.sift(f, e, &s); err != nil {
+			if err := l.sift(f, e, s); err != nil {
 				return total, err
 			}
 		}
@@ -296,16 +297,12 @@ func (l *lister) read(ctx context.Context, f *frame) (total int, err error) {
 			return total, err
 		}
 	}
-	sorted, err := s.sorted()
-	if err != nil {
-		return total, err
-	}
-	f.names = sorted
-	return total, nil
+	f.names, err = newNames(ctx, s)
+	return total, err
 }
 
 // sift gives one entry to the sorter if the listing may need it.
-func (l *lister) sift(f *frame, e fs.DirEntry, s *sorter) error {
+func (l *lister) sift(f *frame, e fs.DirEntry, s *sorting.Sorter) error {
 	name := e.Name()
 	if e.IsDir() || e.Type()&fs.ModeSymlink != 0 && l.descends(f, name) {
 		name += "/"
@@ -322,7 +319,7 @@ func (l *lister) sift(f *frame, e fs.DirEntry, s *sorter) error {
 	if key < l.from && !holdsFrom {
 		return nil
 	}
-	return s.add(name)
+	return s.Add(name, nil)
 }
 
 // descends tells whether a symbolic link is followed into a directory that the walk is not in already.

@@ -81,7 +81,7 @@ func TestListSortsLargeDirectoriesOnDisk(t *testing.T) {
 	sort.Strings(want)
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	for _, limit := range []int{1, 7, 499, 500, 501} {
+	for _, limit := range []int{1, 150, 6_000, 20_000} {
 		src := open(t, dir, store.RoleSource)
 		src.sortLimit = limit
 		l := src.List(store.ListOptions{Page: 13})
@@ -96,7 +96,7 @@ func TestListSortsLargeDirectoriesOnDisk(t *testing.T) {
 		}
 	}
 	src := open(t, dir, store.RoleSource)
-	src.sortLimit = 10
+	src.sortLimit = 200
 	before := descriptors(t)
 	l := src.List(store.ListOptions{Page: 1})
 	_, err := l.Next(t.Context())
@@ -107,7 +107,7 @@ func TestListSortsLargeDirectoriesOnDisk(t *testing.T) {
 	}
 	t.Setenv("TMPDIR", filepath.Join(tmp, "missing"))
 	write(t, dir, "below/many/a", "below/many/b", "below/many/c")
-	src.sortLimit = 2
+	src.sortLimit = 20
 	_, err = drain(t.Context(), src.List(store.ListOptions{From: "below/", To: "below0"}))
 	wantClass(t, "list without a place for the runs", err, store.Misconfigured, "TMPDIR")
 }

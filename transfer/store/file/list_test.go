@@ -141,7 +141,7 @@ func TestListRandomTrees(t *testing.T) {
 			dir := t.TempDir()
 			keys, dirs := tree(t, dir, rng)
 			src := open(t, dir, store.RoleSource)
-			src.sortLimit = 1 + rng.IntN(8)
+			src.sortLimit = 1 + rng.IntN(200)
 			got, reads := listAll(t, src, store.ListOptions{Page: 1 + rng.IntN(10)})
 			if diff := cmp.Diff(keys, keysOf(got), cmp.Comparer(slices.Equal[[]string])); diff != "" {
 				t.Errorf("keys (-want +got):\n%s", diff)
