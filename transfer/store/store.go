@@ -65,7 +65,8 @@ type Multiparter interface {
 type Copier interface {
 	// CanCopyFrom tells whether src has the same endpoint, region and credentials.
 	CanCopyFrom(src Source) bool
-	// CopyLimit is the largest object that Copy takes, in bytes; larger ones go by CopyPart.
+	// CopyLimit is the largest object that Copy takes, in bytes; larger ones go by CopyPart. It is math.MaxInt64 where Copy
+	// takes all there are and there is no CopyPart.
 	CopyLimit() int64
 	// Copy copies one object, provided that it still is the version that from describes. The metadata stays the source's
 	// where from.Meta is nil or equals opts.Meta; else opts.Meta takes its place.
@@ -92,8 +93,8 @@ type Ranged interface {
 // SumChooser is a Destination that tells which sums of what it is sent its answers can be compared with.
 type SumChooser interface {
 	// WantSums tells which sums the store reports of what it received. Any one proves the arrival; it may be none. An
-	// MD5 or CRC64NVME may be reported only of content that was announced with it, a CRC64ECMA is reported of all. It
-	// learns from answers, so ask before each object or part.
+	// MD5 or CRC64NVME may be reported only of content that was announced with it, a CRC64ECMA or CRC32C is reported of
+	// all. It learns from answers, so ask before each object or part.
 	WantSums() SumKinds
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"hash/crc64"
 	"io"
 	"math/rand/v2"
@@ -109,7 +110,10 @@ func content(n int, seed uint64) []byte {
 // sumsOf computes what a sender may know of content.
 func sumsOf(b []byte) store.Checksums {
 	sum := md5.Sum(b)
-	return store.Checksums{MD5: string(sum[:]), CRC64NVME: bigEndian(crc64nvme.Checksum(b)), CRC64ECMA: bigEndian(crc64.Checksum(b, crc64.MakeTable(crc64.ECMA)))}
+	return store.Checksums{
+		MD5: string(sum[:]), CRC64NVME: bigEndian(crc64nvme.Checksum(b)), CRC64ECMA: bigEndian(crc64.Checksum(b, crc64.MakeTable(crc64.ECMA))),
+		CRC32C: string(binary.BigEndian.AppendUint32(nil, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))),
+	}
 }
 
 func bigEndian(v uint64) string {
