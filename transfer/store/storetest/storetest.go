@@ -36,6 +36,8 @@ type Harness struct {
 	Refuses func(key string) string
 	// ChecksSums: the store checks the sums that are sent along and refuses wrong ones.
 	ChecksSums bool
+	// KeepsUploads: the store has no way to drop an upload; it goes by itself some time later.
+	KeepsUploads bool
 }
 
 // refuses tells why a key cannot be tested.
