@@ -134,6 +134,13 @@ type Resumer interface {
 	Resumes() bool
 }
 
+// Advancer is a Resumer that tells how far it has come. The caller gives up after some failures in a row; those with progress in
+// between are not in a row.
+type Advancer interface {
+	// Advanced grows with everything that Next gets done, also where it ends in an error.
+	Advanced() int64
+}
+
 // ListOptions say where a listing starts and ends.
 type ListOptions struct {
 	From  string // bound: list keys >= From. "" or the successor (see Next) of an existing key

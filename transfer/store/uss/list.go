@@ -69,6 +69,7 @@ type lister struct {
 	from, to string
 	page     int
 	closed   atomic.Bool
+	pages    atomic.Int64 // read so far
 
 	mu    sync.Mutex
 	begun bool
@@ -99,6 +100,10 @@ func (s *Store) List(opts store.ListOptions) store.Lister {
 
 // Resumes tells that Next may be called again after an error that may pass: a folder is read on where it failed.
 func (l *lister) Resumes() bool { return true }
+
+// Advanced tells how many pages of folders were read: the server allows few of them at a time, and a walk may take thousands
+// before it has the first file.
+func (l *lister) Advanced() int64 { return l.pages.Load() }
 
 // Next implements store.Lister.
 func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
@@ -239,6 +244,7 @@ func (l *lister) read(ctx context.Context, f *frame) error {
 		if err != nil {
 			return err
 		}
+		l.pages.Add(1)
 		f.pages++
 		f.empty++
 		if len(*page.Files) > 0 {

@@ -33,7 +33,9 @@ const (
 )
 
 // PartLimits implements store.Multiparter. Parts are multiples of the smallest.
-func (s *Store) PartLimits() (smallest, largest int64, most int) { return smallestPart, largestPart, mostParts }
+func (s *Store) PartLimits() (smallest, largest int64, most int) {
+	return smallestPart, largestPart, mostParts
+}
 
 // CreateUpload implements store.Multiparter. Without opts.PartSize parts are of 1 MiB.
 func (s *Store) CreateUpload(ctx context.Context, key string, opts store.PutOptions) (string, error) {
