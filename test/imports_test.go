@@ -170,6 +170,7 @@ func TestProvidersImportTheirSDKOnly(t *testing.T) {
 		"transfer/store/file": {"golang.org/x/sys", "golang.org/x/sync"},
 		"transfer/store/s3":   {"github.com/aws"},
 		"transfer/store/oss":  nil,
+		"transfer/store/uss":  nil,
 	}
 	providers := 0
 	for _, p := range packages(t) {

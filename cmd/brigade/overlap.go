@@ -61,6 +61,9 @@ func endpointOf(l store.Location) string {
 		// (https://www.alibabacloud.com/help/en/oss/user-guide/bucket-naming-conventions).
 		return "aliyuncs.com"
 	}
+	if l.Scheme == "uss" && (host == "" || strings.HasSuffix(host, ".api.upyun.com")) {
+		return "api.upyun.com" // services are unique in all of USS; the endpoints are lines to the same place
+	}
 	if host == "localhost" {
 		host = "127.0.0.1"
 	}

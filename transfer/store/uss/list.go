@@ -73,6 +73,7 @@ type lister struct {
 
 	mu    sync.Mutex
 	begun bool
+	late  error // came after objects that went to the caller first
 	err   error // what ended the listing
 	stack []*frame
 }
@@ -119,9 +120,14 @@ func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
 	if !l.begun {
 		l.begun, l.stack = true, []*frame{l.newFrame("", time.Time{})}
 	}
-	page, err := l.fill(ctx)
+	var page []store.Object
+	err := l.late
+	if l.late = nil; err == nil {
+		page, err = l.fill(ctx)
+	}
 	if len(page) > 0 {
-		return page, nil // an error comes again at the next call, or does not
+		l.late = err
+		return page, nil
 	}
 	if err == nil {
 		err = io.EOF
