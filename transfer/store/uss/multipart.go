@@ -178,7 +178,11 @@ func (s *Store) ListParts(ctx context.Context, key, id string) ([]store.Part, er
 				continue // of the page before
 			}
 			next = max(next, p.ID+1)
-			parts = append(parts, store.Part{Number: p.ID + 1, Size: p.Size, ETag: strings.ToLower(p.ETag)})
+			// That a part's ETag is its MD5, as a file's is, the vendor does not say. Were it another sum, parts would be sent again.
+			etag := strings.ToLower(wire.Unquote(p.ETag))
+			parts = append(parts, store.Part{
+				Number: p.ID + 1, Size: p.Size, ETag: etag, Sums: store.Checksums{MD5: store.SumsOfETag(etag).MD5},
+			})
 		}
 		if next == was {
 			break
