@@ -171,7 +171,7 @@ func TestLargeFolders(t *testing.T) {
 		t.Errorf("%d requests before the first page, want those of the first folder only", c.requests)
 	}
 	rest, err := walk(t.Context(), l)
-	all := append(first, rest...)
+	all := slices.Concat(first, rest)
 	if err != nil || len(all) != 120_000 || !slices.IsSorted(keysOf(all)) {
 		t.Fatalf("%d objects, %v; sorted: %v", len(all), err, slices.IsSorted(keysOf(all)))
 	}
