@@ -148,6 +148,11 @@ func (c *call) head() *fault {
 	h := c.w.Header()
 	if o := c.b.fileAt(c.key); o != nil && !c.slash {
 		describe(h, o)
+		for name := range o.Header {
+			if c.s.opts.HeadHidesMeta && strings.HasPrefix(name, metaPrefix) {
+				h.Del(name)
+			}
+		}
 		h.Set("X-Upyun-File-Type", typeFile)
 		h.Set("X-Upyun-File-Size", strconv.Itoa(len(o.Data)))
 		h.Set("X-Upyun-File-Date", strconv.FormatInt(o.Modified.Unix(), 10))

@@ -28,6 +28,8 @@ type Options struct {
 	NoReplacing bool
 	// KeepsType leaves the type of a copy as the source's even where its metadata is replaced, which is not documented either.
 	KeepsType bool
+	// HeadHidesMeta leaves user metadata out of answers to HEAD: the vendor's documentation speaks of GET alone.
+	HeadHidesMeta bool
 }
 
 // Server is the storage of one account. It is safe for concurrent use.

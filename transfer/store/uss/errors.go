@@ -132,10 +132,19 @@ func (s *Store) fault(op, key string, w *wire.Refusal) *store.Error {
 	return e
 }
 
+// codeOf is the code of a refusal, 0 where it has none.
+func codeOf(e *store.Error) int {
+	code, err := strconv.Atoi(e.Code)
+	if err != nil {
+		return 0
+	}
+	return code
+}
+
 // hasCode tells whether an error is a refusal with a code.
 func hasCode(err error, code int) bool {
 	var e *store.Error
-	return errors.As(err, &e) && e.Code == strconv.Itoa(code)
+	return errors.As(err, &e) && codeOf(e) == code
 }
 
 func requestID(h http.Header) string { return wire.Clip(h.Get("X-Request-Id"), 200) }

@@ -1,8 +1,10 @@
 package uss
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
@@ -76,4 +78,43 @@ func metaOf(h http.Header) *store.Metadata {
 		m.User = nil
 	}
 	return m
+}
+
+// headState is what answers have taught about HEAD. The vendor says of GET alone that it tells user metadata; its SDKs look for it in
+// both. So where a HEAD tells none, a GET is asked as well, until it is known which of the two holds.
+type headState struct {
+	tells  atomic.Bool  // HEAD has told some
+	hides  atomic.Bool  // GET has told some where HEAD told none
+	agreed atomic.Int32 // files of which GET told none either
+}
+
+// enoughAgreed is how many files without metadata show that HEAD does not hide any.
+const enoughAgreed = 32
+
+// ask tells whether a GET is to be asked for what a HEAD told.
+func (h *headState) ask(told *store.Metadata) bool {
+	if len(told.User) > 0 || told.CacheControl != "" || told.ContentDisposition != "" {
+		h.tells.Store(true)
+	}
+	return !h.tells.Load() && (h.hides.Load() || h.agreed.Load() < enoughAgreed)
+}
+
+// complete gives the metadata of a file whose HEAD told m.
+func (s *Store) complete(ctx context.Context, r request, size int64, m *store.Metadata) (*store.Metadata, error) {
+	if !s.heads.ask(m) || size == 0 { // nothing of an empty file can be asked for without its whole answer being an error
+		return m, nil
+	}
+	r.method, r.header = http.MethodGet, http.Header{"Range": {"bytes=0-0"}}
+	resp, err := s.do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	_ = resp.Body.Close() // its headers are what counts
+	told := metaOf(resp.Header)
+	if len(told.User) == 0 && told.CacheControl == "" && told.ContentDisposition == "" {
+		s.heads.agreed.Add(1)
+		return m, nil
+	}
+	s.heads.hides.Store(true)
+	return told, nil
 }

@@ -211,6 +211,59 @@ func TestPasswordsOfFilesAreNoMetadata(t *testing.T) {
 	}
 }
 
+// TestMetadataThatHeadHides is asked of GET, which the vendor documents; and GET is not asked for ever where HEAD tells.
+func TestMetadataThatHeadHides(t *testing.T) {
+	for name, c := range map[string]struct {
+		hides bool
+		files []string // with metadata: "m", without: "-"
+		gets  int
+	}{
+		"tells":                {files: []string{"m", "-", "m", "-"}},
+		"tells, none at first": {files: []string{"-", "-", "m", "-"}, gets: 2},
+		"hides":                {hides: true, files: []string{"m", "-", "m"}, gets: 3},
+		"hides, none at first": {hides: true, files: []string{"-", "m"}, gets: 2},
+		"nothing to tell":      {files: slices.Repeat([]string{"-"}, enoughAgreed+5), gets: enoughAgreed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, at := newPlaceWith(t, uss.Options{Operator: "o", Password: "p", HeadHidesMeta: c.hides})
+			gets := 0
+			server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
+				if r.Method == http.MethodGet {
+					gets++
+				}
+				return false
+			})
+			b := server.NewBucket(at.bucket)
+			put(t, b, "m", "x", http.Header{"Content-Type": {"text/plain"}, "X-Upyun-Meta-Color": {"blue"}})
+			put(t, b, "-", "x", http.Header{"Content-Type": {"text/plain"}})
+			s := openWith(t, at.config("", store.RoleSource))
+			for _, key := range c.files {
+				want := &store.Metadata{ContentType: "text/plain"}
+				if key == "m" {
+					want.User = map[string]string{"color": "blue"}
+				}
+				if o, err := s.Stat(t.Context(), key); err != nil || !cmp.Equal(o.Meta, want) || o.Size != 1 || o.Sums.MD5 == "" {
+					t.Errorf("%s: %+v, %v", key, o, err)
+				}
+			}
+			if gets != c.gets {
+				t.Errorf("%d GETs, want %d", gets, c.gets)
+			}
+		})
+	}
+}
+
+// TestRefusedForReasonsUnknown: a code that is new comes with the one reason that the vendor documents without a code.
+func TestRefusedForReasonsUnknown(t *testing.T) {
+	s := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusConflict)
+		_, _ = io.WriteString(w, `{"msg":"new","code":40900042,"id":"1"}`)
+	})
+	if _, err := s.Put(t.Context(), "k", bodyOf("x"), store.PutOptions{}); store.ClassOf(err) != store.Permanent || !strings.Contains(err.Error(), "uploaded in parts, delete it first") {
+		t.Errorf("%v", err)
+	}
+}
+
 // put places a file as the vendor's own tools would.
 func put(t *testing.T, b *memory.Bucket, key, text string, header http.Header) {
 	t.Helper()

@@ -42,6 +42,7 @@ type Store struct {
 	key    atomic.Pointer[signingKey]
 	now    func() time.Time
 	limit  int // bytes of memory for sorting one folder
+	heads  headState
 }
 
 // Open opens the store that cfg names. It sends nothing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -33,9 +34,19 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 	}
 	resp, sums, err := s.sendBody(ctx, r, body)
 	if err != nil {
-		return store.Object{}, err
+		return store.Object{}, hinted(err)
 	}
 	return store.Object{Key: key, Size: body.Size, Sums: sumsOf(resp.Header).Merge(sums)}, nil
+}
+
+// hinted adds to a refusal without any other reason the one that the vendor names without its code: files that were uploaded in
+// parts cannot be overwritten in other ways (http://docs.upyun.com/api/rest_api/).
+func hinted(err error) error {
+	var e *store.Error
+	if errors.As(err, &e) && e.Class == store.Permanent && e.Hint == "" && e.Code != "" && rules[codeOf(e)].Class == "" {
+		e.Hint = "if the file there was uploaded in parts, delete it first"
+	}
+	return err
 }
 
 // isMarker tells whether a key stands for a folder.

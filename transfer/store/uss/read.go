@@ -57,7 +57,9 @@ func (s *Store) head(ctx context.Context, op, key string) (store.Object, error) 
 	if err != nil || size < 0 {
 		return store.Object{}, permanent(op, key, errors.New("the server tells no size"))
 	}
-	return objectOf(key, resp.Header, size), nil
+	o := objectOf(key, resp.Header, size)
+	o.Meta, err = s.complete(ctx, r, size, o.Meta)
+	return o, err
 }
 
 // objectOf describes a file by the headers of an answer.
