@@ -39,7 +39,11 @@ func (c *call) body() ([]byte, *fault) {
 	if err != nil || int64(len(data)) != c.r.ContentLength {
 		return nil, &fault{408, 40800001, "read client request timeout"}
 	}
-	if want := c.r.Header.Get("Content-Md5"); want != "" && want != sumOf(data) {
+	want := c.r.Header.Get("Content-Md5")
+	if want != "" && len(data) == 0 {
+		return nil, &fault{400, 40000014, "need content-md5 but no content provided"}
+	}
+	if want != "" && want != sumOf(data) {
 		return nil, &fault{400, 40000006, "content md5 not match"}
 	}
 	return data, nil

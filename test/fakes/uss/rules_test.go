@@ -61,6 +61,9 @@ func TestContentIsChecked(t *testing.T) {
 			t.Errorf("%s: %d %d", sum, status, code)
 		}
 	}
+	if status, code, _, _ := c.send(http.MethodPut, "k", "", "Content-MD5", "d41d8cd98f00b204e9800998ecf8427e"); status != 400 || code != 40000014 {
+		t.Errorf("of no content: %d %d", status, code)
+	}
 	if _, _, h, content := c.send(http.MethodGet, "k", ""); content != "hello wire" || h.Get("Content-Md5") != "3eeebf6b04a9821afe3b68830b7038f9" {
 		t.Errorf("%q, %v", content, h)
 	}

@@ -53,15 +53,19 @@ func hinted(err error) error {
 func isMarker(key string) bool { return key == "" || strings.HasSuffix(key, "/") }
 
 // sendBody sends content with its MD5 where that is known or can be had at once, and gives what an answer of success proves of it:
-// the server refuses another content.
+// the server refuses another content. Of no content it takes no MD5 (codes 40000013, 40000014).
 func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http.Response, store.Checksums, error) {
 	content, err := wire.NewPayload(ctx, body)
 	if err != nil {
 		return nil, store.Checksums{}, wire.Wrap(ctx, r.op, r.key, err)
 	}
 	r.body = content
-	sums := store.Checksums{MD5: body.Sums.MD5}
-	if sums.MD5 == "" && (body.Bytes != nil || body.Size == 0) {
+	var sums store.Checksums
+	switch {
+	case body.Size == 0:
+	case body.Sums.MD5 != "":
+		sums.MD5 = body.Sums.MD5
+	case body.Bytes != nil:
 		sum := md5.Sum(body.Bytes)
 		sums.MD5 = string(sum[:])
 	}
