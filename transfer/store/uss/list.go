@@ -71,11 +71,12 @@ type lister struct {
 	closed   atomic.Bool
 	pages    atomic.Int64 // read so far
 
-	mu    sync.Mutex
-	begun bool
-	late  error // came after objects that went to the caller first
-	err   error // what ended the listing
-	stack []*frame
+	mu     sync.Mutex
+	begun  bool
+	broken bool  // what was read is lost, so that nothing can go on
+	late   error // came after objects that went to the caller first
+	err    error // what ended the listing
+	stack  []*frame
 }
 
 // frame is one folder on the way down.
@@ -99,8 +100,13 @@ func (s *Store) List(opts store.ListOptions) store.Lister {
 	return &lister{s: s, from: opts.From, to: opts.To, page: page}
 }
 
-// Resumes tells that Next may be called again after an error that may pass: a folder is read on where it failed.
-func (l *lister) Resumes() bool { return true }
+// Resumes tells that Next may be called again after an error that may pass: a folder is read on where it failed. A listing that
+// ended in an error has to be started anew.
+func (l *lister) Resumes() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err == nil
+}
 
 // Advanced tells how many pages of folders were read: the server allows few of them at a time, and a walk may take thousands
 // before it has the first file.
@@ -132,7 +138,7 @@ func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
 	if err == nil {
 		err = io.EOF
 	}
-	if class := store.ClassOf(err); err == io.EOF || class != store.Canceled && !store.Retryable(err) {
+	if class := store.ClassOf(err); err == io.EOF || l.broken || class != store.Canceled && !store.Retryable(err) {
 		l.err = err
 		l.release()
 	}
@@ -270,11 +276,8 @@ func (l *lister) read(ctx context.Context, f *frame) error {
 		f.iter = page.Iter
 	}
 	sorted, err := f.sorter.Sorted(ctx)
-	if err != nil {
-		return err
-	}
-	f.sorted = sorted
-	return nil
+	l.broken, f.sorted = err != nil, sorted
+	return err
 }
 
 // sift gives one row to the sorter if the listing may need it.
@@ -306,6 +309,7 @@ func (l *lister) step(f *frame) (*store.Object, error) {
 	name, size, modified, ok, err := takeName(f)
 	switch {
 	case err != nil:
+		l.broken = true // names have been taken that nobody got
 		return nil, err
 	case !ok:
 		l.pop()

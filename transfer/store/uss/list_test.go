@@ -300,7 +300,11 @@ func TestListingsAreDistrusted(t *testing.T) {
 				}
 				_, _ = io.WriteString(w, c.answers[min(n, len(c.answers))-1])
 			})
-			all, err := walk(t.Context(), s.List(store.ListOptions{}))
+			l := s.List(store.ListOptions{})
+			all, err := walk(t.Context(), l)
+			if again, twice := l.Next(t.Context()); c.class == store.Permanent && (len(again) > 0 || twice != err || l.(store.Resumer).Resumes()) {
+				t.Errorf("goes on after %v: %q, %v", err, keysOf(again), twice)
+			}
 			if store.ClassOf(err) != c.class || !slices.Equal(keysOf(all), c.want) {
 				t.Errorf("%q, %v; want %q, class %q", keysOf(all), err, c.want, c.class)
 			}
@@ -313,6 +317,27 @@ func TestListingsAreDistrusted(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRepeatedPagesAreNotGoneOnFrom: a name that came twice is not lost when the caller tries again.
+func TestRepeatedPagesAreNotGoneOnFrom(t *testing.T) {
+	n := 0
+	s := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		n++
+		next := "1"
+		if n%2 == 0 {
+			next = lastIter
+		}
+		_, _ = fmt.Fprintf(w, `{"files":[{"type":"a/b","name":"a","length":1,"last_modified":5},{"type":"a/b","name":"%d","length":1,"last_modified":5}],"iter":%q}`, n, next)
+	})
+	l := s.List(store.ListOptions{})
+	all, err := walk(t.Context(), l)
+	if store.ClassOf(err) != store.Transient || !slices.Equal(keysOf(all), []string{"1", "2"}) || l.(store.Resumer).Resumes() {
+		t.Fatalf("%q, %v", keysOf(all), err)
+	}
+	if again, twice := l.Next(t.Context()); len(again) > 0 || twice != err {
+		t.Errorf("goes on: %q, %v", keysOf(again), twice)
 	}
 }
 
