@@ -109,7 +109,11 @@ func (s *Store) complete(ctx context.Context, r request, size int64, m *store.Me
 	if err != nil {
 		return nil, err
 	}
-	_ = resp.Body.Close() // its headers are what counts
+	if resp.StatusCode == http.StatusPartialContent {
+		wire.Finish(resp.Body)
+	} else {
+		_ = resp.Body.Close() // the whole file: its headers are what counts
+	}
 	told := metaOf(resp.Header)
 	if len(told.User) == 0 && told.CacheControl == "" && told.ContentDisposition == "" {
 		s.heads.agreed.Add(1)
