@@ -174,6 +174,7 @@ func TestProvidersImportTheirSDKOnly(t *testing.T) {
 		"transfer/store/oss":  nil,
 		"transfer/store/cos":  nil,
 		"transfer/store/bos":  nil,
+		"transfer/store/uss":  nil,
 	}
 	providers := 0
 	for _, p := range packages(t) {

@@ -38,15 +38,7 @@ func (p *pager) fill(ctx context.Context) error {
 		if p.ended {
 			return io.EOF
 		}
-		var page []store.Object
-		err := p.n.retry(ctx, p.lease, func() (err error) {
-			page, err = p.next(ctx)
-			if errors.Is(err, io.EOF) {
-				p.ended = true
-				return nil
-			}
-			return err
-		})
+		page, err := p.fetch(ctx)
 		if err != nil {
 			return err
 		}
@@ -59,6 +51,37 @@ func (p *pager) fill(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// fetch gets a page, with retries. A lister that has come on since they began gets all of them again: one page of it may cost
+// thousands of requests.
+func (p *pager) fetch(ctx context.Context) (page []store.Object, err error) {
+	for {
+		before := p.advanced()
+		err = p.n.retry(ctx, p.lease, func() (err error) {
+			page, err = p.next(ctx)
+			if errors.Is(err, io.EOF) {
+				p.ended = true
+				return nil
+			}
+			return err
+		})
+		if err == nil || !retryable(err) || p.advanced() <= before {
+			return page, err
+		}
+		p.n.Meter.Retries.Add(1)
+		if stop := p.n.Sleep(ctx, p.n.spread(retryFirst, err)); stop != nil {
+			return nil, canceled(errors.Join(stop, err))
+		}
+	}
+}
+
+// advanced tells how far the lister is, 0 where it does not tell.
+func (p *pager) advanced() int64 {
+	if l, ok := p.lister.(store.Advancer); ok {
+		return l.Advanced()
+	}
+	return 0
 }
 
 // next asks the lister, and starts a new one behind the last key after an error, unless this one goes on by itself.

@@ -33,7 +33,7 @@ func wantedSums(job *Job, src store.Checksums, sent sending) wanted {
 		return wanted{}
 	}
 	w := wantedBySent(job, src, sent)
-	covered := w.md5 && src.MD5 != "" || w.crc64 && src.CRC64NVME != "" || w.ecma && src.CRC64ECMA != ""
+	covered := w.md5 && src.MD5 != "" || w.crc64 && src.CRC64NVME != "" || w.ecma && src.CRC64ECMA != "" || w.crc32c && src.CRC32C != ""
 	switch {
 	case covered:
 	case src.CRC64NVME != "":
@@ -64,8 +64,8 @@ const (
 
 // wantedBySent chooses the sums that the destination's answer can be compared with. Where it offers both, one is enough
 // for content that can be summed again: one that the source has told too, else the cheaper one. Content that is gone
-// once it is sent needs both, because an answer may lack the CRC64NVME of what was not announced with it. A CRC64ECMA is
-// always told, so it alone will do.
+// once it is sent needs both, because an answer may lack the CRC64NVME of what was not announced with it. A CRC64ECMA or a
+// CRC32C is always told, so it alone will do.
 func wantedBySent(job *Job, src store.Checksums, sent sending) wanted {
 	if job.Destination.Abilities().HashedBeforeWrite {
 		return wanted{}
@@ -77,6 +77,9 @@ func wantedBySent(job *Job, src store.Checksums, sent sending) wanted {
 	told := c.WantSums()
 	if told.CRC64ECMA {
 		return wanted{ecma: true}
+	}
+	if told.CRC32C {
+		return wanted{crc32c: true}
 	}
 	w := wanted{md5: told.MD5, crc64: told.CRC64NVME}
 	if w.md5 && w.crc64 && sent == summedBefore {

@@ -87,6 +87,11 @@ type ecmaStore struct{ *memStore }
 
 func (ecmaStore) WantSums() store.SumKinds { return store.SumKinds{MD5: true, CRC64ECMA: true} }
 
+// crc32cStore is a destination that reports a CRC32C of all that it takes, and an MD5 of what comes in one piece.
+type crc32cStore struct{ *memStore }
+
+func (crc32cStore) WantSums() store.SumKinds { return store.SumKinds{MD5: true, CRC32C: true} }
+
 // plainDestination hides all optional interfaces.
 type plainDestination struct{ store.Destination }
 
@@ -123,6 +128,11 @@ func TestWantedSums(t *testing.T) {
 		{ecmaStore{s}, "checksum", store.Checksums{}, summedAfter, wanted{ecma: true}},
 		{ecmaStore{s}, "checksum", md5, summedAfter, wanted{md5: true, ecma: true}},
 		{ecmaStore{s}, "checksum", md5.Merge(ecmaSum), summedAfter, wanted{ecma: true}},
+		{crc32cStore{s}, "checksum", store.Checksums{}, summedBefore, wanted{crc32c: true}},
+		{crc32cStore{s}, "checksum", store.Checksums{}, summedAfter, wanted{crc32c: true}},
+		{crc32cStore{s}, "checksum", md5, summedAfter, wanted{md5: true, crc32c: true}},
+		{crc32cStore{s}, "checksum", md5.Merge(crc32c), summedAfter, wanted{crc32c: true}},
+		{crc32cStore{s}, "checksum", crc64, summedBefore, wanted{crc64: true, crc32c: true}},
 		{chooser{s, false, false}, "checksum", ecmaSum.Merge(md5), summedBefore, wanted{ecma: true}},
 		{chooser{s, true, true}, "checksum", ecmaSum, summedAfter, wanted{md5: true, crc64: true, ecma: true}},
 	} {

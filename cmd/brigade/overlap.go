@@ -60,6 +60,9 @@ func endpointOf(l store.Location) string {
 	if shared := namespaceOf(l.Scheme, host); shared != "" {
 		return shared
 	}
+	if l.Scheme == "uss" && (host == "" || strings.HasSuffix(host, ".api.upyun.com")) {
+		return "api.upyun.com" // services are unique in all of USS; the endpoints are lines to the same place
+	}
 	if host == "localhost" {
 		host = "127.0.0.1"
 	}

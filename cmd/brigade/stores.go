@@ -8,6 +8,7 @@ import (
 	"github.com/bucketbrigade/brigade/transfer/store/oss"
 	"github.com/bucketbrigade/brigade/transfer/store/s3"
 	"github.com/bucketbrigade/brigade/transfer/store/urllist"
+	"github.com/bucketbrigade/brigade/transfer/store/uss"
 )
 
 // registry lists the providers, one line each.
@@ -17,6 +18,7 @@ func registry() store.Registry {
 		"bos":            {Open: bos.Open, Validate: bos.Validate},
 		"file":           {Open: file.Open, Validate: file.Validate},
 		"oss":            {Open: oss.Open, Validate: oss.Validate},
+		"uss":            {Open: uss.Open, Validate: uss.Validate},
 		store.ListScheme: {Open: urllist.Open, Validate: urllist.Validate, SourceOnly: true},
 	}
 	for _, scheme := range s3.Schemes() {

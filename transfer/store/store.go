@@ -65,7 +65,8 @@ type Multiparter interface {
 type Copier interface {
 	// CanCopyFrom tells whether src has the same endpoint, region and credentials.
 	CanCopyFrom(src Source) bool
-	// CopyLimit is the largest object that Copy takes, in bytes; larger ones go by CopyPart.
+	// CopyLimit is the largest object that Copy takes, in bytes; larger ones go by CopyPart. It is math.MaxInt64 where Copy
+	// takes all there are and there is no CopyPart.
 	CopyLimit() int64
 	// Copy copies one object, provided that it still is the version that from describes. The metadata stays the source's
 	// where from.Meta is nil or equals opts.Meta; else opts.Meta takes its place.
@@ -92,8 +93,8 @@ type Ranged interface {
 // SumChooser is a Destination that tells which sums of what it is sent its answers can be compared with.
 type SumChooser interface {
 	// WantSums tells which sums the store reports of what it received. Any one proves the arrival; it may be none. An
-	// MD5 or CRC64NVME may be reported only of content that was announced with it, a CRC64ECMA is reported of all. It
-	// learns from answers, so ask before each object or part.
+	// MD5 or CRC64NVME may be reported only of content that was announced with it, a CRC64ECMA or CRC32C is reported of
+	// all. It learns from answers, so ask before each object or part.
 	WantSums() SumKinds
 }
 
@@ -133,6 +134,13 @@ type Resumer interface {
 	Resumes() bool
 }
 
+// Advancer is a Resumer that tells how far it has come. The caller gives up after some failures in a row; those with progress in
+// between are not in a row.
+type Advancer interface {
+	// Advanced grows with everything that Next gets done, also where it ends in an error.
+	Advanced() int64
+}
+
 // ListOptions say where a listing starts and ends.
 type ListOptions struct {
 	From  string // bound: list keys >= From. "" or the successor (see Next) of an existing key
@@ -162,6 +170,9 @@ type PutOptions struct {
 	// Kind is KindObject, KindDir for a directory marker, or KindSymlink with Target.
 	Kind   Kind
 	Target string
+	// Size and PartSize go with CreateUpload, for servers that want them beforehand: bytes of the whole object, and of each part but
+	// the last; 0 where they are not known.
+	Size, PartSize int64
 }
 
 // Condition is what must hold at the destination for a write to take effect; the zero value always holds.

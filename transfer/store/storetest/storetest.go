@@ -8,6 +8,7 @@ import (
 	"crypto/md5"
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"hash/crc64"
 	"io"
 	"math/rand/v2"
@@ -33,6 +34,8 @@ type Harness struct {
 	Refuses func(key string) string
 	// ChecksSums: the store checks the sums that are sent along and refuses wrong ones.
 	ChecksSums bool
+	// KeepsUploads: the store has no way to drop an upload; it goes by itself some time later.
+	KeepsUploads bool
 }
 
 // refuses tells why a key cannot be tested.
@@ -94,7 +97,10 @@ func content(n int, seed uint64) []byte {
 // sumsOf computes what a sender may know of content.
 func sumsOf(b []byte) store.Checksums {
 	sum := md5.Sum(b)
-	return store.Checksums{MD5: string(sum[:]), CRC64NVME: bigEndian(crc64nvme.Checksum(b)), CRC64ECMA: bigEndian(crc64.Checksum(b, crc64.MakeTable(crc64.ECMA)))}
+	return store.Checksums{
+		MD5: string(sum[:]), CRC64NVME: bigEndian(crc64nvme.Checksum(b)), CRC64ECMA: bigEndian(crc64.Checksum(b, crc64.MakeTable(crc64.ECMA))),
+		CRC32C: string(binary.BigEndian.AppendUint32(nil, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))),
+	}
 }
 
 func bigEndian(v uint64) string {

@@ -130,6 +130,24 @@ func (c *Client) Exchange(ctx context.Context, req *http.Request, content *Paylo
 	return resp, nil, err
 }
 
+// ExchangeRead is Exchange for answers that are documents: it gives the document too, which has MaxAnswer bytes at most.
+func (c *Client) ExchangeRead(ctx context.Context, req *http.Request, content *Payload, limit time.Duration) (*http.Response, []byte, *Refusal, error) {
+	resp, err := c.Send(ctx, req, limit)
+	var data []byte
+	if err == nil && resp.StatusCode < 300 {
+		data, err = io.ReadAll(Bounded(resp.Body))
+		Finish(resp.Body)
+	}
+	var refused *Refusal
+	switch {
+	case content != nil:
+		resp, refused, err = afterContent(resp, content, err)
+	case err == nil && resp.StatusCode >= 300:
+		resp, refused = nil, Refused(resp)
+	}
+	return resp, data, refused, err
+}
+
 func afterContent(resp *http.Response, content *Payload, err error) (*http.Response, *Refusal, error) {
 	if err != nil {
 		if own := content.Wait(); own != nil {

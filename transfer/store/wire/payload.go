@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -27,6 +28,8 @@ const smallBody = 16 << 10
 // caller's buffer is free only after Wait.
 type Payload struct {
 	body    store.Body
+	head    []byte          // sent before the content
+	tail    []byte          // sent after the content
 	ctx     context.Context // checked in every read: nothing is sent once it ends
 	readers sync.WaitGroup
 	mu      sync.Mutex
@@ -48,23 +51,35 @@ func NewPayload(ctx context.Context, body store.Body) (*Payload, error) {
 	return p, nil
 }
 
+// Frame makes the content a part of a larger document: head, the content, tail. It is called before Attach, if at all.
+func (p *Payload) Frame(head, tail []byte) { p.head, p.tail = head, tail }
+
 // Attach makes the content the request's body.
 func (p *Payload) Attach(req *http.Request) {
-	req.ContentLength = p.body.Size
+	req.ContentLength = int64(len(p.head)) + p.body.Size + int64(len(p.tail))
+	inMemory := p.body.Bytes != nil || p.body.Size == 0
 	switch {
-	case p.body.Size == 0:
+	case req.ContentLength == 0:
 		req.Body = http.NoBody
-	case p.body.Bytes != nil && p.body.Size <= smallBody:
-		own := bytes.Clone(p.body.Bytes)
+	case inMemory && req.ContentLength <= smallBody:
+		own := slices.Concat(p.head, p.body.Bytes, p.tail)
 		req.Body = io.NopCloser(bytes.NewReader(own))
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(own)), nil }
-	case p.body.Bytes != nil:
-		req.Body = p.open(bytes.NewReader(p.body.Bytes))
+	case inMemory:
+		req.Body = p.open(p.framed(bytes.NewReader(p.body.Bytes)))
 		// Lets net/http try another connection when the server closed this one before it took a byte.
-		req.GetBody = func() (io.ReadCloser, error) { return p.open(bytes.NewReader(p.body.Bytes)), nil }
+		req.GetBody = func() (io.ReadCloser, error) { return p.open(p.framed(bytes.NewReader(p.body.Bytes))), nil }
 	default:
-		req.Body = p.open(&exactReader{r: p.body.Reader, left: p.body.Size, probe: p.probe})
+		req.Body = p.open(p.framed(&exactReader{r: p.body.Reader, left: p.body.Size, probe: p.probe}))
 	}
+}
+
+// framed puts head and tail around the content, where there are any.
+func (p *Payload) framed(content io.Reader) io.Reader {
+	if p.head == nil && p.tail == nil {
+		return content
+	}
+	return io.MultiReader(bytes.NewReader(p.head), content, bytes.NewReader(p.tail))
 }
 
 func (p *Payload) open(r io.Reader) io.ReadCloser {
