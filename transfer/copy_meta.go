@@ -38,6 +38,15 @@ func (c *copier) options(comparable bool) store.PutOptions {
 	return opts
 }
 
+// listsAgree tells that listings of both sides will show sums of the version at hand that can be held against each other.
+func (c *copier) listsAgree() bool {
+	if c.src.Sums.MD5 != "" {
+		return true
+	}
+	by, ok := c.job.Destination.(store.SumChooser)
+	return ok && c.src.Sums.QETag != "" && by.WantSums().QETag
+}
+
 // isRecordedLink tells that the version at hand is a link kept as an object, on its way to a file system.
 func (c *copier) isRecordedLink() bool {
 	return c.src.Meta != nil && c.src.Meta.User[kindKey] == kindSymlink && c.src.Size > 0 && c.src.Size <= maxTarget &&

@@ -79,7 +79,7 @@ func (m *multipart) planNew() (partPlan, error) {
 // layOut makes room for the parts of an upload.
 func (m *multipart) layOut(plan partPlan) {
 	m.plan = plan
-	m.want = wantedOfParts(m.job, m.src.Sums, m.plan.sameParts, summedAfter)
+	m.want = wantedOfParts(m.job, m.src.Sums, &m.plan, summedAfter)
 	m.opts = m.options(m.plan.sameParts)
 	m.held = make([]store.Part, m.plan.n)
 	m.parts = make([]store.Part, m.plan.n)
@@ -229,7 +229,7 @@ func (m *multipart) sendFromMemory(ctx context.Context, i int, content []byte) e
 	if err := m.n.retry(ctx, m.lease, func() error { return m.fillPart(ctx, i, content) }); err != nil {
 		return err
 	}
-	sums := sumsOf(wantedOfParts(m.job, m.src.Sums, m.plan.sameParts, summedBefore), content)
+	sums := sumsOf(wantedOfParts(m.job, m.src.Sums, &m.plan, summedBefore), content)
 	again := resending{lease: m.lease, size: int64(len(content))}
 	return m.n.retry(ctx, m.lease, func() error {
 		if err := again.pay(ctx); err != nil {

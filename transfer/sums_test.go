@@ -61,8 +61,8 @@ func TestCombineParts(t *testing.T) {
 }
 
 func TestHasherIsSumsOf(t *testing.T) {
-	for i := range 32 {
-		w := wanted{i&1 > 0, i&2 > 0, i&4 > 0, i&8 > 0, i&16 > 0}
+	for i := range 64 {
+		w := wanted{i&1 > 0, i&2 > 0, i&4 > 0, i&8 > 0, i&16 > 0, i&32 > 0}
 		h := newHasher(w)
 		data := content(1000, 3)
 		h.add(data[:7])
@@ -86,6 +86,11 @@ func (c chooser) WantSums() store.SumKinds { return store.SumKinds{MD5: c.md5, C
 type ecmaStore struct{ *memStore }
 
 func (ecmaStore) WantSums() store.SumKinds { return store.SumKinds{MD5: true, CRC64ECMA: true} }
+
+// qetagStore is a destination that reports a QETag of all objects and an MD5 of all parts.
+type qetagStore struct{ *memStore }
+
+func (qetagStore) WantSums() store.SumKinds { return store.SumKinds{QETag: true} }
 
 // plainDestination hides all optional interfaces.
 type plainDestination struct{ store.Destination }
@@ -123,6 +128,11 @@ func TestWantedSums(t *testing.T) {
 		{ecmaStore{s}, "checksum", store.Checksums{}, summedAfter, wanted{ecma: true}},
 		{ecmaStore{s}, "checksum", md5, summedAfter, wanted{md5: true, ecma: true}},
 		{ecmaStore{s}, "checksum", md5.Merge(ecmaSum), summedAfter, wanted{ecma: true}},
+		{qetagStore{s}, "checksum", store.Checksums{}, summedBefore, wanted{qetag: true}},
+		{qetagStore{s}, "checksum", md5, summedAfter, wanted{md5: true, qetag: true}},
+		{qetagStore{s}, "checksum", store.Checksums{QETag: "q"}.Merge(md5), summedAfter, wanted{qetag: true}},
+		{chooser{s, true, false}, "checksum", store.Checksums{QETag: "q"}, summedAfter, wanted{md5: true, qetag: true}},
+		{disk, "checksum", store.Checksums{QETag: "q", MD5: "m"}, summedBefore, wanted{md5: true}},
 		{chooser{s, false, false}, "checksum", ecmaSum.Merge(md5), summedBefore, wanted{ecma: true}},
 		{chooser{s, true, true}, "checksum", ecmaSum, summedAfter, wanted{md5: true, crc64: true, ecma: true}},
 	} {

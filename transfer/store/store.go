@@ -92,7 +92,8 @@ type Ranged interface {
 // SumChooser is a Destination that tells which sums of what it is sent its answers can be compared with.
 type SumChooser interface {
 	// WantSums tells which sums the store reports of what it received. Any one proves the arrival; it may be none. An
-	// MD5 or CRC64NVME may be reported only of content that was announced with it, a CRC64ECMA is reported of all. It
+	// MD5 or CRC64NVME may be reported only of content that was announced with it, a CRC64ECMA is reported of all. A
+	// QETag is reported of all objects, and the MD5 of all parts. It
 	// learns from answers, so ask before each object or part.
 	WantSums() SumKinds
 }
