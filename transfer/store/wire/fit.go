@@ -72,6 +72,8 @@ func (r MetaRules) fitUser(m *store.Metadata, lose func(what, name, reason strin
 			reason = "it cannot be a header's name"
 		case r.Name != nil && r.Name(name) != "":
 			reason = r.Name(name)
+		case r.Value != nil && r.Value(value) != "":
+			reason = r.Value(value)
 		case size+room > r.Most:
 			reason = fmt.Sprintf("%s keeps %d bytes of user metadata", r.Store, r.Most)
 		}
