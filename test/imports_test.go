@@ -144,6 +144,7 @@ func TestLibrariesHaveOneHome(t *testing.T) {
 	homes := map[string][]string{
 		"github.com/aws":                   {"transfer/store/s3", "test"},
 		"github.com/aliyun":                {"test"},
+		"github.com/qiniu":                 {"test"},
 		"github.com/hashicorp/raft":        {"cluster"},
 		"github.com/hashicorp/raft-boltdb": {"cluster"},
 		"go.etcd.io/bbolt":                 {"cluster"},
@@ -169,6 +170,7 @@ func TestProvidersImportTheirSDKOnly(t *testing.T) {
 		"transfer/store/file": {"golang.org/x/sys", "golang.org/x/sync"},
 		"transfer/store/s3":   {"github.com/aws"},
 		"transfer/store/oss":  nil,
+		"transfer/store/kodo": nil,
 	}
 	providers := 0
 	for _, p := range packages(t) {

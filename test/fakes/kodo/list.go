@@ -82,7 +82,7 @@ func folderOf(key, prefix, delimiter string) string {
 }
 
 // listDomains lists the domains of a bucket (https://developer.qiniu.com/kodo/3949/get-the-bucket-space-domain).
-func (c *call) listDomains(version string) *fault {
+func (c *call) listDomains() *fault {
 	b, bad := c.s.find(c.r.URL.Query().Get("tbl"))
 	if bad != nil {
 		return bad
@@ -90,18 +90,7 @@ func (c *call) listDomains(version string) *fault {
 	c.s.mu.Lock()
 	names := append([]string{}, b.domains...)
 	c.s.mu.Unlock()
-	if version != "v7" {
-		return c.answer(names)
-	}
-	type info struct {
-		Domain string `json:"domain"`
-		Bucket string `json:"tbl"`
-	}
-	all := []info{}
-	for _, name := range names {
-		all = append(all, info{name, b.name})
-	}
-	return c.answer(all)
+	return c.answer(names)
 }
 
 // batch does operations one after another (https://developer.qiniu.com/kodo/1250/batch).

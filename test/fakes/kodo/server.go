@@ -41,13 +41,13 @@ type Server struct {
 // bucket is a bucket, where it is and how it is read.
 type bucket struct {
 	*memory.Bucket
-	name, region string
-	mu           sync.Mutex
-	domains      []string
-	public       bool
-	restored     map[string]int    // 1 under way, 2 done
-	md5          map[string]string // of what was written in one request
-	blocks       map[string][]byte // of version 1, by context
+	region   string
+	mu       sync.Mutex
+	domains  []string
+	public   bool
+	restored map[string]int    // 1 under way, 2 done
+	md5      map[string]string // of what was written in one request
+	blocks   map[string][]byte // of version 1, by context
 }
 
 // New returns a server without buckets.
@@ -80,7 +80,7 @@ func (s *Server) NewBucketIn(name, region string) *memory.Bucket {
 	defer s.mu.Unlock()
 	b := s.buckets[name]
 	if b == nil {
-		b = &bucket{Bucket: memory.NewBucket(), name: name, region: region, restored: map[string]int{}, md5: map[string]string{}, blocks: map[string][]byte{}}
+		b = &bucket{Bucket: memory.NewBucket(), region: region, restored: map[string]int{}, md5: map[string]string{}, blocks: map[string][]byte{}}
 		s.buckets[name] = b
 	}
 	return b.Bucket
@@ -166,7 +166,7 @@ func (c *call) serve() *fault {
 		return c.form()
 	case "mkblk", "bput", "mkfile", "buckets":
 		return c.resumable(path)
-	case "stat", "delete", "copy", "move", "chtype", "restoreAr", "list", "batch", "v2", "v6", "v7":
+	case "stat", "delete", "copy", "move", "chtype", "restoreAr", "list", "batch", "v2", "v6":
 		body, bad := c.manager()
 		if bad != nil {
 			return bad
@@ -181,8 +181,8 @@ func (c *call) manage(path []string, body []byte) *fault {
 	switch strings.Join(path[:min(len(path), 2)], "/") {
 	case "list":
 		return c.list()
-	case "v2/domains", "v6/domain", "v7/domain":
-		return c.listDomains(path[0])
+	case "v2/domains", "v6/domain":
+		return c.listDomains()
 	case "batch":
 		return c.batch(body)
 	}

@@ -73,6 +73,9 @@ func badValue(value string) string {
 	if value == "" {
 		return "Kodo keeps no empty values"
 	}
+	if value != strings.TrimSpace(value) {
+		return "Kodo keeps no spaces at the ends of values"
+	}
 	if len(value) > maxValue {
 		return "Kodo takes values of 200 bytes"
 	}

@@ -90,9 +90,13 @@ func credentials(c store.Credentials) (store.Credentials, error) {
 
 // Abilities tells what every Kodo store can do.
 func (s *Store) Abilities() store.Abilities {
+	unit := putTimeUnit
+	if s.opts.headByRead {
+		unit = time.Second // of Last-Modified
+	}
 	return store.Abilities{
 		Scheme: "kodo", Order: store.OrderBytes, ConditionalCreate: true, Pinned: true, Metadata: true,
-		ModTimeUnit: putTimeUnit, ListsByKeys: true, MaxKey: maxKey, Classes: classes,
+		ModTimeUnit: unit, ListsByKeys: true, MaxKey: maxKey, Classes: classes,
 	}
 }
 

@@ -33,6 +33,10 @@ type Harness struct {
 	LeftOvers func() []string
 	// Refuses gives the reason why a key cannot exist in this store, "" for those that can; nil where all can.
 	Refuses func(key string) string
+	// HidesUploads: open uploads cannot be listed.
+	HidesUploads bool
+	// CopiesAsIs: Copy refuses, with class Permanent, to give a copy metadata of its own.
+	CopiesAsIs bool
 	// ChecksSums: the store checks the sums that are sent along and refuses wrong ones.
 	ChecksSums bool
 }
@@ -114,6 +118,14 @@ func sumsOf(b []byte) store.Checksums {
 
 func bigEndian(v uint64) string {
 	return string(binary.BigEndian.AppendUint64(nil, v))
+}
+
+// fitted is what the store can keep of metadata.
+func fitted(h Harness, m store.Metadata) store.Metadata {
+	if f, ok := h.Store.(store.Fitter); ok {
+		m, _ = f.Fit(m)
+	}
+	return m
 }
 
 func inMemory(b []byte) store.Body { return store.Body{Bytes: b, Size: int64(len(b))} }
