@@ -290,6 +290,51 @@ func TestKodoDamageOnTheWay(t *testing.T) {
 	}
 }
 
+// What was uploaded in parts of 4 MiB, as the vendor's tools do it, has the hash of its content: damage is found on reading, in
+// whatever parts that is done.
+func TestKodoDamageIsFoundOnReading(t *testing.T) {
+	b, dir := newKodoBucket(t), filepath.Join(t.TempDir(), "source")
+	writeFile(t, filepath.Join(dir, "big"), bigFile, 3)
+	_, mac := b.client()
+	policy := storage.PutPolicy{Scope: b.name + ":in/big"}
+	err := storage.NewResumeUploaderV2(&storage.Config{UpHost: b.url}).PutFile(t.Context(), nil, policy.UploadToken(mac), "in/big",
+		filepath.Join(dir, "big"), &storage.RputV2Extra{UpHost: b.url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := newKodoBucket(t)
+	for name, where := range map[string]string{"a folder": filepath.Join(t.TempDir(), "back"), "a bucket": to.location("")} {
+		var damaged atomic.Int64
+		b.server.OnRequest(func(w http.ResponseWriter, r *http.Request) bool {
+			if "http://"+r.Host != b.domain || !strings.HasPrefix(r.Header.Get("Range"), "bytes=33554432-") || damaged.Load() > 0 {
+				return false
+			}
+			damaged.Add(1)
+			rec := httptest.NewRecorder()
+			b.server.ServeHTTP(rec, r)
+			for field, v := range rec.Header() {
+				w.Header()[field] = v
+			}
+			w.WriteHeader(rec.Code)
+			data := rec.Body.Bytes()
+			data[1000] ^= 1
+			_, _ = w.Write(data)
+			return true
+		})
+		c := command{env: append(b.env("SRC"), to.env("DST")...)}
+		c.run(t, "import", b.location("in/"), where, "--yes").want(t, 0)
+		if damaged.Load() != 1 {
+			t.Errorf("to %s: %d answers were damaged", name, damaged.Load())
+		}
+		b.server.OnRequest(nil)
+		if name == "a folder" {
+			diff(t, dir, where)
+		} else {
+			same(t, to.holdings(t, ""), holdings(t, dir))
+		}
+	}
+}
+
 // flipAt changes one byte of what is read.
 type flipAt struct {
 	r  io.Reader

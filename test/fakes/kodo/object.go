@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -127,7 +128,7 @@ func (c *call) keep(p *policy, o *memory.Object, inOne bool) *fault {
 	}
 	o.Class, o.Modified = strconv.Itoa(p.FileType), c.s.opts.Now()
 	err := c.b.Put(o, p.refuses(o))
-	if bad, ok := err.(*fault); ok {
+	if bad := asFault(err); bad != nil {
 		return bad
 	}
 	c.b.mu.Lock()
@@ -137,6 +138,14 @@ func (c *call) keep(p *policy, o *memory.Object, inOne bool) *fault {
 	if inOne {
 		sum := md5.Sum(o.Data)
 		c.b.md5[o.Key] = hex.EncodeToString(sum[:])
+	}
+	return nil
+}
+
+func asFault(err error) *fault {
+	var f *fault
+	if errors.As(err, &f) {
+		return f
 	}
 	return nil
 }
@@ -223,7 +232,7 @@ func (c *call) copyTo(from *bucket, o *memory.Object, path []string) *fault {
 		}
 		return nil
 	})
-	if bad, ok := err.(*fault); ok {
+	if bad := asFault(err); bad != nil {
 		return bad
 	}
 	if path[0] == "move" {

@@ -335,7 +335,7 @@ func (c *call) complete(p *policy, key, id string) *fault {
 	if !open {
 		return noSuchUpload()
 	}
-	if bad, ok := err.(*fault); ok {
+	if bad := asFault(err); bad != nil {
 		return bad
 	}
 	c.b.mu.Lock()

@@ -228,6 +228,7 @@ func TestRecordedURL(t *testing.T) {
 	s := New(Options{AccessKey: "akxx", SecretKey: "skxx", Now: func() time.Time { return time.Unix(1899999999, 0) }})
 	b := s.NewBucket("bkt")
 	s.Bind("bkt", "127.0.0.1:43463")
+	plain, _, _ := strings.Cut(signed, "?")
 	get := func(at string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, at, nil)
 		r.RequestURI = strings.TrimPrefix(at, "http://127.0.0.1:43463")
@@ -237,7 +238,7 @@ func TestRecordedURL(t *testing.T) {
 	}
 	for at, want := range map[string]int{
 		signed: 404, strings.Replace(signed, "e=19", "e=20", 1): 401, strings.Replace(signed, "dir/a", "dir/b", 1): 401,
-		strings.Replace(signed, "akxx:5", "akxx:6", 1): 401, strings.Replace(signed, "akxx", "akyy", 1): 401, signed[:strings.Index(signed, "?")]: 401,
+		strings.Replace(signed, "akxx:5", "akxx:6", 1): 401, strings.Replace(signed, "akxx", "akyy", 1): 401, plain: 401,
 	} {
 		if w := get(at); w.Code != want {
 			t.Errorf("%s: %d, want %d", at, w.Code, want)
