@@ -40,12 +40,11 @@ func (c *copier) options(comparable bool) store.PutOptions {
 
 // listsAgree tells that listings of both sides will show sums of the version at hand that can be held against each other.
 func (c *copier) listsAgree() bool {
-	if c.src.Sums.MD5 != "" {
-		return true
-	}
-	by, ok := c.job.Destination.(store.SumChooser)
-	return ok && c.src.Sums.QETag != "" && by.WantSums().QETag
+	return c.src.Sums.MD5 != "" || c.listQETags()
 }
+
+// listQETags tells that listings of both sides show QETags of the version at hand.
+func (c *copier) listQETags() bool { return c.src.Sums.QETag != "" && reportsQETags(c.job) }
 
 // isRecordedLink tells that the version at hand is a link kept as an object, on its way to a file system.
 func (c *copier) isRecordedLink() bool {

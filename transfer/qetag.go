@@ -16,6 +16,12 @@ const (
 	qetagSize  = 1 + sha1.Size
 )
 
+// reportsQETags tells that the destination does.
+func reportsQETags(job *Job) bool {
+	by, ok := job.Destination.(store.SumChooser)
+	return ok && by.WantSums().QETag
+}
+
 // qetagHasher computes the SHA-1s of the blocks of what is written to it.
 type qetagHasher struct {
 	block  hash.Hash

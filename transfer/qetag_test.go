@@ -77,3 +77,24 @@ func TestQETagInPieces(t *testing.T) {
 		}
 	})
 }
+
+// TestPartsAreBlocks where the destination reports QETags, as long as they are not too many.
+func TestPartsAreBlocks(t *testing.T) {
+	tuning := DefaultTuning()
+	for _, c := range []struct {
+		size, part int64
+		dst        store.Destination
+	}{
+		{100 << 20, qetagBlock, qetagStore{newMemStore()}}, {10000 * qetagBlock, qetagBlock, qetagStore{newMemStore()}},
+		{10000*qetagBlock + 1, 5 << 20, qetagStore{newMemStore()}}, {100 << 20, 8 << 20, newMemStore()},
+	} {
+		to := memMultipart{newMemStore()}
+		to.smallest, to.largest, to.most = 1<<20, 1<<30, 10000
+		m := &multipart{copier: &copier{n: &Node{Tuning: tuning}, job: &Job{Destination: c.dst}}, to: to}
+		m.src = store.Object{Size: c.size, Sums: store.Checksums{PartsMD5: "0123456789abcdef0123456789abcdef-13"}}
+		plan, err := m.planNew()
+		if err != nil || plan.part != c.part {
+			t.Errorf("%d bytes in parts of %d, %v; want %d", c.size, plan.part, err, c.part)
+		}
+	}
+}

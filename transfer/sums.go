@@ -120,7 +120,7 @@ func wantedOfParts(job *Job, src store.Checksums, plan *partPlan, sent sending) 
 	if w.none() {
 		return w
 	}
-	if by, ok := job.Destination.(store.SumChooser); ok && by.WantSums().QETag {
+	if reportsQETags(job) {
 		w.md5 = true // parts are acknowledged with their MD5, the whole with its QETag
 	}
 	if plan.sameParts {
