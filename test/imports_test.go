@@ -147,6 +147,7 @@ func TestLibrariesHaveOneHome(t *testing.T) {
 		"github.com/aliyun":                {"test"},
 		"github.com/tencentyun":            {"test"},
 		"github.com/baidubce":              {"test"},
+		"github.com/qiniu":                 {"test"},
 		"github.com/hashicorp/raft":        {"cluster"},
 		"github.com/hashicorp/raft-boltdb": {"cluster"},
 		"go.etcd.io/bbolt":                 {"cluster"},
@@ -175,6 +176,7 @@ func TestProvidersImportTheirSDKOnly(t *testing.T) {
 		"transfer/store/cos":  nil,
 		"transfer/store/bos":  nil,
 		"transfer/store/uss":  nil,
+		"transfer/store/kodo": nil,
 	}
 	providers := 0
 	for _, p := range packages(t) {

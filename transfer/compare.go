@@ -250,7 +250,7 @@ func keepsLink(o *store.Object, target string) bool {
 	if o.Meta == nil || o.Meta.User[kindKey] != kindSymlink || o.Size != int64(len(target)) {
 		return false
 	}
-	same, known, _ := o.Sums.Match(sumsOf(wanted{md5: true, crc64: true, crc32c: true, sha256: true, ecma: true}, []byte(target)))
+	same, known, _ := o.Sums.Match(sumsOf(wanted{md5: true, crc64: true, crc32c: true, sha256: true, ecma: true, qetag: true}, []byte(target)))
 	return known && same
 }
 

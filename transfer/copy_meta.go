@@ -38,6 +38,14 @@ func (c *copier) options(comparable bool) store.PutOptions {
 	return opts
 }
 
+// listsAgree tells that listings of both sides will show sums of the version at hand that can be held against each other.
+func (c *copier) listsAgree() bool {
+	return c.src.Sums.MD5 != "" || c.listQETags()
+}
+
+// listQETags tells that listings of both sides show QETags of the version at hand.
+func (c *copier) listQETags() bool { return c.src.Sums.QETag != "" && reportsQETags(c.job) }
+
 // isRecordedLink tells that the version at hand is a link kept as an object, on its way to a file system.
 func (c *copier) isRecordedLink() bool {
 	return c.src.Meta != nil && c.src.Meta.User[kindKey] == kindSymlink && c.src.Size > 0 && c.src.Size <= maxTarget &&

@@ -37,7 +37,7 @@ func (c *copier) putRanges(ctx context.Context, to store.RangeWriter) error {
 // nothing of what it was given, so this is the only check there is, and the object is read in one piece for it.
 func (c *copier) onlyWholeSums() bool {
 	s := c.src.Sums
-	return (s.MD5 != "" || s.SHA256 != "") && s.CRC64NVME == "" && s.CRC32C == "" && s.CRC64ECMA == ""
+	return (s.MD5 != "" || s.SHA256 != "") && s.CRC64NVME == "" && s.CRC32C == "" && s.CRC64ECMA == "" && s.QETag == ""
 }
 
 // writeRanges writes all ranges and makes the object exist if they are what the source reports.
@@ -57,7 +57,7 @@ func (c *copier) writeRanges(ctx context.Context, to store.RangeWriter, plan *pa
 			err = errors.Join(err, abortErr)
 		}
 	}()
-	want := wantedOfParts(c.job, c.src.Sums, plan.sameParts, summedAfter)
+	want := wantedOfParts(c.job, c.src.Sums, plan, summedAfter)
 	parts := make([]store.Part, plan.n)
 	err = c.n.inParallel(ctx, c.lease, c.job.ID, plan.n, func(ctx context.Context, i int) error {
 		off, length := plan.span(i)

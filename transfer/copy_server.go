@@ -26,7 +26,7 @@ func (c *copier) copyByStore(ctx context.Context) error {
 			return err
 		}
 	}
-	opts := c.options(c.src.Sums.MD5 != "")
+	opts := c.options(c.listsAgree())
 	return c.n.retry(ctx, c.lease, func() error { return c.copyOnce(ctx, by, opts) })
 }
 

@@ -67,7 +67,7 @@ func (c *copier) putBuffered(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	opts := c.options(c.src.Sums.MD5 != "")
+	opts := c.options(c.listsAgree())
 	if c.isRecordedLink() {
 		return c.putAsLink(ctx, string(content), opts)
 	}
@@ -143,7 +143,7 @@ func (c *copier) streamOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	opts := c.options(c.src.Sums.MD5 != "")
+	opts := c.options(c.listsAgree())
 	opts.Condition = c.cond
 	dst, err := c.job.Destination.Put(ctx, c.key, store.Body{Reader: b, Size: c.src.Size}, opts)
 	whole := b.whole()

@@ -130,6 +130,8 @@ func formatSums(c store.Checksums) string {
 		return "md5:" + hex.EncodeToString([]byte(c.MD5))
 	case c.PartsMD5 != "":
 		return "etag:" + c.PartsMD5
+	case c.QETag != "":
+		return "qetag:" + hex.EncodeToString([]byte(c.QETag))
 	}
 	return ""
 }
@@ -138,13 +140,16 @@ func parseSums(text string) (store.Checksums, error) {
 	if v, ok := strings.CutPrefix(text, "etag:"); ok {
 		return store.Checksums{PartsMD5: v}, nil
 	}
-	v, ok := strings.CutPrefix(text, "md5:")
-	if !ok {
+	kind, v, _ := strings.Cut(text, ":")
+	if kind != "md5" && kind != "qetag" {
 		return store.Checksums{}, nil
 	}
 	raw, err := hex.DecodeString(v)
 	if err != nil {
 		return store.Checksums{}, fmt.Errorf("decode sum %q: %w", text, err)
+	}
+	if kind == "qetag" {
+		return store.Checksums{QETag: string(raw)}, nil
 	}
 	return store.Checksums{MD5: string(raw)}, nil
 }

@@ -66,21 +66,25 @@ func (m *multipart) prepare(ctx context.Context) error {
 	return nil
 }
 
-// planNew plans the parts of a new upload. A store that fetches parts by itself gets large ones.
+// planNew plans the parts of a new upload. A store that fetches parts by itself gets large ones. One that reports QETags gets
+// blocks, as long as they are not too many: only then its hash is that of the content.
 func (m *multipart) planNew() (partPlan, error) {
 	smallest, largest, most := m.to.PartLimits()
-	least := m.n.Tuning.PartSize
-	if m.by != nil {
+	least, o := m.n.Tuning.PartSize, m.src
+	switch {
+	case m.by != nil:
 		least = m.n.Tuning.PartMax
+	case reportsQETags(m.job):
+		least, o.Sums.PartsMD5 = qetagBlock, ""
 	}
-	return planParts(&m.src, &m.n.Tuning, partBounds{smallest, largest, most}, least)
+	return planParts(&o, &m.n.Tuning, partBounds{smallest, largest, most}, least)
 }
 
 // layOut makes room for the parts of an upload.
 func (m *multipart) layOut(plan partPlan) {
 	m.plan = plan
-	m.want = wantedOfParts(m.job, m.src.Sums, m.plan.sameParts, summedAfter)
-	m.opts = m.options(m.plan.sameParts)
+	m.want = wantedOfParts(m.job, m.src.Sums, &m.plan, summedAfter)
+	m.opts = m.options(m.plan.sameParts || m.plan.part == qetagBlock && m.listQETags())
 	m.opts.Size, m.opts.PartSize = plan.size, plan.part
 	m.held = make([]store.Part, m.plan.n)
 	m.parts = make([]store.Part, m.plan.n)
@@ -230,7 +234,7 @@ func (m *multipart) sendFromMemory(ctx context.Context, i int, content []byte) e
 	if err := m.n.retry(ctx, m.lease, func() error { return m.fillPart(ctx, i, content) }); err != nil {
 		return err
 	}
-	sums := sumsOf(wantedOfParts(m.job, m.src.Sums, m.plan.sameParts, summedBefore), content)
+	sums := sumsOf(wantedOfParts(m.job, m.src.Sums, &m.plan, summedBefore), content)
 	again := resending{lease: m.lease, size: int64(len(content))}
 	return m.n.retry(ctx, m.lease, func() error {
 		if err := again.pay(ctx); err != nil {

@@ -16,14 +16,14 @@ import (
 )
 
 // wanted names the sums that something can be compared with; no other is computed.
-type wanted struct{ md5, crc64, crc32c, sha256, ecma bool }
+type wanted struct{ md5, crc64, crc32c, sha256, ecma, qetag bool }
 
 // none tells that nothing is computed.
 func (w wanted) none() bool { return w == wanted{} }
 
 // and adds what else is wanted: a listing of parts may tell other sums than the answers to sending them.
 func (w wanted) and(v wanted) wanted {
-	return wanted{w.md5 || v.md5, w.crc64 || v.crc64, w.crc32c || v.crc32c, w.sha256 || v.sha256, w.ecma || v.ecma}
+	return wanted{w.md5 || v.md5, w.crc64 || v.crc64, w.crc32c || v.crc32c, w.sha256 || v.sha256, w.ecma || v.ecma, w.qetag || v.qetag}
 }
 
 // wantedSums chooses the sums of one object: those that the destination reports, and one that the source has told. When
@@ -33,7 +33,8 @@ func wantedSums(job *Job, src store.Checksums, sent sending) wanted {
 		return wanted{}
 	}
 	w := wantedBySent(job, src, sent)
-	covered := w.md5 && src.MD5 != "" || w.crc64 && src.CRC64NVME != "" || w.ecma && src.CRC64ECMA != "" || w.crc32c && src.CRC32C != ""
+	covered := w.md5 && src.MD5 != "" || w.crc64 && src.CRC64NVME != "" || w.ecma && src.CRC64ECMA != "" || w.crc32c && src.CRC32C != "" ||
+		w.qetag && src.QETag != ""
 	switch {
 	case covered:
 	case src.CRC64NVME != "":
@@ -44,6 +45,8 @@ func wantedSums(job *Job, src store.Checksums, sent sending) wanted {
 		w.ecma = true
 	case src.MD5 != "":
 		w.md5 = true
+	case src.QETag != "":
+		w.qetag = true
 	case src.SHA256 != "":
 		w.sha256 = true
 	}
@@ -64,8 +67,8 @@ const (
 
 // wantedBySent chooses the sums that the destination's answer can be compared with. Where it offers both, one is enough
 // for content that can be summed again: one that the source has told too, else the cheaper one. Content that is gone
-// once it is sent needs both, because an answer may lack the CRC64NVME of what was not announced with it. A CRC64ECMA or a
-// CRC32C is always told, so it alone will do.
+// once it is sent needs both, because an answer may lack the CRC64NVME of what was not announced with it. A CRC64ECMA,
+// CRC32C or QETag is always told, so it alone will do.
 func wantedBySent(job *Job, src store.Checksums, sent sending) wanted {
 	if job.Destination.Abilities().HashedBeforeWrite {
 		return wanted{}
@@ -80,6 +83,9 @@ func wantedBySent(job *Job, src store.Checksums, sent sending) wanted {
 	}
 	if told.CRC32C {
 		return wanted{crc32c: true}
+	}
+	if told.QETag {
+		return wanted{qetag: true}
 	}
 	w := wanted{md5: told.MD5, crc64: told.CRC64NVME}
 	if w.md5 && w.crc64 && sent == summedBefore {
@@ -100,16 +106,27 @@ func wantedOf(told store.Checksums) wanted {
 		return wanted{ecma: true}
 	case told.MD5 != "":
 		return wanted{md5: true}
+	case told.QETag != "":
+		return wanted{qetag: true}
 	}
 	return wanted{sha256: told.SHA256 != ""}
 }
 
 // wantedOfParts chooses the sums of the parts of one object: of the source's sums only those can be used that are put
 // together from parts.
-func wantedOfParts(job *Job, src store.Checksums, sameParts bool, sent sending) wanted {
+func wantedOfParts(job *Job, src store.Checksums, plan *partPlan, sent sending) wanted {
 	combinable := store.Checksums{CRC64NVME: src.CRC64NVME, CRC32C: src.CRC32C, CRC64ECMA: src.CRC64ECMA}
+	if plan.part%qetagBlock == 0 || plan.n == 1 {
+		combinable.QETag = src.QETag
+	}
 	w := wantedSums(job, combinable, sent)
-	if !w.none() && sameParts {
+	if w.none() {
+		return w
+	}
+	if reportsQETags(job) {
+		w.md5 = true // parts are acknowledged with their MD5, the whole with its QETag
+	}
+	if plan.sameParts {
 		w.md5 = true
 		if job.Destination.Abilities().HashedBeforeWrite && combinable.IsZero() {
 			w.crc64 = false // chosen only because nothing could be compared
@@ -132,6 +149,7 @@ type hasher struct {
 	crc64  uint64
 	crc32c uint32
 	ecma   uint64
+	qetag  *qetagHasher
 }
 
 func newHasher(w wanted) *hasher {
@@ -141,6 +159,9 @@ func newHasher(w wanted) *hasher {
 	}
 	if w.sha256 {
 		h.sha256 = sha256.New()
+	}
+	if w.qetag {
+		h.qetag = newQETagHasher()
 	}
 	return h
 }
@@ -163,6 +184,9 @@ func (h *hasher) add(p []byte) {
 	if h.want.ecma {
 		h.ecma = crc64.Update(h.ecma, ecma, p)
 	}
+	if h.qetag != nil {
+		h.qetag.add(p)
+	}
 }
 
 // sums returns the sums of all bytes so far.
@@ -182,6 +206,9 @@ func (h *hasher) sums() store.Checksums {
 	}
 	if h.want.ecma {
 		s.CRC64ECMA = crc64Text(h.ecma)
+	}
+	if h.qetag != nil {
+		s = s.Merge(h.qetag.sums())
 	}
 	return s
 }
@@ -206,6 +233,11 @@ func sumsOf(w wanted, p []byte) store.Checksums {
 	if w.ecma {
 		s.CRC64ECMA = crc64Text(crc64.Checksum(p, ecma))
 	}
+	if w.qetag {
+		q := newQETagHasher()
+		q.add(p)
+		s = s.Merge(q.sums())
+	}
 	return s
 }
 
@@ -213,8 +245,8 @@ func crc64Text(v uint64) string { return string(binary.BigEndian.AppendUint64(ni
 
 func crc32Text(v uint32) string { return string(binary.BigEndian.AppendUint32(nil, v)) }
 
-// combineParts computes what is known of a whole from what is known of all its parts, in order: the CRCs of the
-// content and the multipart ETag. A sum that one part lacks is unknown of the whole.
+// combineParts computes what is known of a whole from what is known of all its parts, in order: the CRCs and
+// the QETag of the content and the ETags of uploads in these parts. A sum that one part lacks is unknown of the whole.
 func combineParts(parts []store.Part) store.Checksums {
 	var nvme, xz uint64
 	var crc32c uint32
@@ -234,7 +266,7 @@ func combineParts(parts []store.Part) store.Checksums {
 		hasMD5 = hasMD5 && len(p.Sums.MD5) == md5.Size
 		list = append(list, p.Sums.MD5...)
 	}
-	var s store.Checksums
+	s := combineQETags(parts)
 	if has64 {
 		s.CRC64NVME = crc64Text(nvme)
 	}

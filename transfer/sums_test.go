@@ -61,8 +61,8 @@ func TestCombineParts(t *testing.T) {
 }
 
 func TestHasherIsSumsOf(t *testing.T) {
-	for i := range 32 {
-		w := wanted{i&1 > 0, i&2 > 0, i&4 > 0, i&8 > 0, i&16 > 0}
+	for i := range 64 {
+		w := wanted{i&1 > 0, i&2 > 0, i&4 > 0, i&8 > 0, i&16 > 0, i&32 > 0}
 		h := newHasher(w)
 		data := content(1000, 3)
 		h.add(data[:7])
@@ -91,6 +91,10 @@ func (ecmaStore) WantSums() store.SumKinds { return store.SumKinds{MD5: true, CR
 type crc32cStore struct{ *memStore }
 
 func (crc32cStore) WantSums() store.SumKinds { return store.SumKinds{MD5: true, CRC32C: true} }
+// qetagStore is a destination that reports a QETag of all objects and an MD5 of all parts.
+type qetagStore struct{ *memStore }
+
+func (qetagStore) WantSums() store.SumKinds { return store.SumKinds{QETag: true} }
 
 // plainDestination hides all optional interfaces.
 type plainDestination struct{ store.Destination }
@@ -133,6 +137,11 @@ func TestWantedSums(t *testing.T) {
 		{crc32cStore{s}, "checksum", md5, summedAfter, wanted{md5: true, crc32c: true}},
 		{crc32cStore{s}, "checksum", md5.Merge(crc32c), summedAfter, wanted{crc32c: true}},
 		{crc32cStore{s}, "checksum", crc64, summedBefore, wanted{crc64: true, crc32c: true}},
+		{qetagStore{s}, "checksum", store.Checksums{}, summedBefore, wanted{qetag: true}},
+		{qetagStore{s}, "checksum", md5, summedAfter, wanted{md5: true, qetag: true}},
+		{qetagStore{s}, "checksum", store.Checksums{QETag: "q"}.Merge(md5), summedAfter, wanted{qetag: true}},
+		{chooser{s, true, false}, "checksum", store.Checksums{QETag: "q"}, summedAfter, wanted{md5: true, qetag: true}},
+		{disk, "checksum", store.Checksums{QETag: "q", MD5: "m"}, summedBefore, wanted{md5: true}},
 		{chooser{s, false, false}, "checksum", ecmaSum.Merge(md5), summedBefore, wanted{ecma: true}},
 		{chooser{s, true, true}, "checksum", ecmaSum, summedAfter, wanted{md5: true, crc64: true, ecma: true}},
 	} {

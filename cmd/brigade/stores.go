@@ -2,9 +2,10 @@ package main
 
 import (
 	"github.com/bucketbrigade/brigade/transfer/store"
-	"github.com/bucketbrigade/brigade/transfer/store/cos"
 	"github.com/bucketbrigade/brigade/transfer/store/bos"
+	"github.com/bucketbrigade/brigade/transfer/store/cos"
 	"github.com/bucketbrigade/brigade/transfer/store/file"
+	"github.com/bucketbrigade/brigade/transfer/store/kodo"
 	"github.com/bucketbrigade/brigade/transfer/store/oss"
 	"github.com/bucketbrigade/brigade/transfer/store/s3"
 	"github.com/bucketbrigade/brigade/transfer/store/urllist"
@@ -17,6 +18,7 @@ func registry() store.Registry {
 		"cos":            {Open: cos.Open, Validate: cos.Validate},
 		"bos":            {Open: bos.Open, Validate: bos.Validate},
 		"file":           {Open: file.Open, Validate: file.Validate},
+		"kodo":           {Open: kodo.Open, Validate: kodo.Validate},
 		"oss":            {Open: oss.Open, Validate: oss.Validate},
 		"uss":            {Open: uss.Open, Validate: uss.Validate},
 		store.ListScheme: {Open: urllist.Open, Validate: urllist.Validate, SourceOnly: true},

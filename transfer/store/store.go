@@ -94,7 +94,7 @@ type Ranged interface {
 type SumChooser interface {
 	// WantSums tells which sums the store reports of what it received. Any one proves the arrival; it may be none. An
 	// MD5 or CRC64NVME may be reported only of content that was announced with it, a CRC64ECMA or CRC32C is reported of
-	// all. It learns from answers, so ask before each object or part.
+	// all, a QETag of all objects, and with it the MD5 of all parts. It learns from answers, so ask before each object or part.
 	WantSums() SumKinds
 }
 

@@ -13,6 +13,12 @@ type Checksums struct {
 	CRC64ECMA string // 8 bytes; CRC-64/XZ, which OSS, COS and BOS report
 	SHA256    string // 32 bytes
 	QETag     string // 21 bytes; a tree of SHA-1 over blocks of 4 MiB, which Kodo reports (https://github.com/qiniu/qetag)
+	// QBlocks are the SHA-1s of the blocks that a QETag is made of, 20 bytes each. Nothing is compared with them: the QETag of
+	// a whole is put together from those of its parts.
+	QBlocks string
+	// PartsQETag is what Kodo reports instead of a QETag of what was uploaded in parts of other sizes than 4 MiB, 21 bytes: equal
+	// ones mean equal content, different ones may only differ in part size.
+	PartsQETag string
 	// PartsMD5 is a multipart ETag, "hex-N": equal ones mean equal content, different ones may only differ in part size.
 	PartsMD5 string
 }
@@ -40,6 +46,9 @@ func (c Checksums) Match(d Checksums) (equal, known bool, by string) {
 	if c.PartsMD5 != "" && c.PartsMD5 == d.PartsMD5 {
 		return true, true, "etag"
 	}
+	if c.PartsQETag != "" && c.PartsQETag == d.PartsQETag {
+		return true, true, "qetag"
+	}
 	return false, false, ""
 }
 
@@ -48,7 +57,10 @@ func (c Checksums) Merge(d Checksums) Checksums {
 	for _, p := range []struct {
 		dst *string
 		src string
-	}{{&c.MD5, d.MD5}, {&c.CRC32C, d.CRC32C}, {&c.CRC64NVME, d.CRC64NVME}, {&c.CRC64ECMA, d.CRC64ECMA}, {&c.SHA256, d.SHA256}, {&c.QETag, d.QETag}, {&c.PartsMD5, d.PartsMD5}} {
+	}{
+		{&c.MD5, d.MD5}, {&c.CRC32C, d.CRC32C}, {&c.CRC64NVME, d.CRC64NVME}, {&c.CRC64ECMA, d.CRC64ECMA}, {&c.SHA256, d.SHA256}, {&c.QETag, d.QETag}, {&c.QBlocks, d.QBlocks},
+		{&c.PartsQETag, d.PartsQETag}, {&c.PartsMD5, d.PartsMD5},
+	} {
 		if *p.dst == "" {
 			*p.dst = p.src
 		}
@@ -60,7 +72,7 @@ func (c Checksums) Merge(d Checksums) Checksums {
 func (c Checksums) Hex() map[string]string {
 	m := map[string]string{}
 	for name, v := range map[string]string{
-		"md5": c.MD5, "crc32c": c.CRC32C, "crc64nvme": c.CRC64NVME, "crc64ecma": c.CRC64ECMA, "sha256": c.SHA256, "qetag": c.QETag,
+		"md5": c.MD5, "crc32c": c.CRC32C, "crc64nvme": c.CRC64NVME, "crc64ecma": c.CRC64ECMA, "sha256": c.SHA256, "qetag": c.QETag, "parts-qetag": c.PartsQETag,
 	} {
 		if v != "" {
 			m[name] = hex.EncodeToString([]byte(v))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -195,7 +196,7 @@ func diffMeta(want store.Metadata, got *store.Metadata) string {
 	if want.Encryption == "" {
 		told.Encryption = ""
 	}
-	return cmp.Diff(want, told)
+	return cmp.Diff(want, told, cmpopts.EquateEmpty())
 }
 
 func sameMetadata(t *testing.T, h Harness, key string, want store.Metadata) {

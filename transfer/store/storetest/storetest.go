@@ -32,6 +32,10 @@ type Harness struct {
 	LeftOvers func() []string
 	// Refuses gives the reason why a key cannot exist in this store, "" for those that can; nil where all can.
 	Refuses func(key string) string
+	// HidesUploads: open uploads cannot be listed.
+	HidesUploads bool
+	// CopiesAsIs: Copy refuses, with class Permanent, to give a copy metadata of its own.
+	CopiesAsIs bool
 	// ChecksSums: the store checks the sums that are sent along and refuses wrong ones.
 	ChecksSums bool
 	// KeepsUploads: the store has no way to drop an upload; it goes by itself some time later.

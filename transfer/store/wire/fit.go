@@ -11,7 +11,9 @@ import (
 // Fit is store.Fitter's, by the rules. What is kept when not all can be is the same at every call.
 func (r MetaRules) Fit(m store.Metadata) (store.Metadata, []store.Loss) {
 	var lost []store.Loss
-	lose := func(what, name, reason string) { lost = append(lost, store.Loss{What: what, Name: name, Reason: reason}) }
+	lose := func(what, name, reason string) {
+		lost = append(lost, store.Loss{What: what, Name: name, Reason: reason})
+	}
 	r.fitHeaders(&m, lose)
 	r.fitUser(&m, lose)
 	r.fitTags(&m, lose)
@@ -70,6 +72,8 @@ func (r MetaRules) fitUser(m *store.Metadata, lose func(what, name, reason strin
 			reason = "it cannot be a header's name"
 		case r.Name != nil && r.Name(name) != "":
 			reason = r.Name(name)
+		case r.Value != nil && r.Value(value) != "":
+			reason = r.Value(value)
 		case size+room > r.Most:
 			reason = fmt.Sprintf("%s keeps %d bytes of user metadata", r.Store, r.Most)
 		}

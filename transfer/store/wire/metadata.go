@@ -18,6 +18,8 @@ type MetaRules struct {
 	Store  string // as errors name it
 	// Name gives the reason why user metadata cannot have a name, "" for those that it can; nil where every header's name will do.
 	Name func(name string) string
+	// Value gives the reason why a value of user metadata cannot be kept, "" for those that can; nil where every one can.
+	Value func(value string) string
 	// Drops lists the content headers that the store does not keep, in canonical form.
 	Drops []string
 	// Classes are the storage classes that a write can ask for.

@@ -1,0 +1,134 @@
+package kodo
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
+)
+
+// Limits of Kodo.
+const (
+	maxKey       = 750     // bytes (https://developer.qiniu.com/kodo/1206/put-policy, scope)
+	smallestPart = 1 << 20 // bytes, but for the last part (https://developer.qiniu.com/kodo/6366/upload-part)
+	largestPart  = 1 << 30 // bytes
+	mostParts    = 10000
+	pageSize     = 1000 // keys or parts a page
+)
+
+// Store is a bucket, or a folder of one. It implements store.Destination and its optional abilities Multiparter, Copier,
+// SumChooser, Single, Renewer, Fitter and Restorer.
+type Store struct {
+	bucket string
+	prefix string // "" or ending in "/"
+	path   string // of the location, as given
+	opts   options
+	role   store.Role
+
+	client  *wire.Client
+	creds   atomic.Pointer[store.Credentials]
+	domain  atomic.Pointer[url.URL] // where objects are read; nil until it is known
+	markers atomic.Int32            // what is known of the form of markers
+	now     func() time.Time
+}
+
+// Open opens the store that cfg names. It sends nothing.
+func Open(_ context.Context, cfg store.Config) (store.Destination, error) { return open(cfg) }
+
+func open(cfg store.Config) (*Store, error) {
+	opts, err := parseOptions(cfg.Location)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := wire.NewTransport(cfg.Concurrency)
+	if err != nil {
+		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: err}
+	}
+	creds, err := credentials(cfg.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path), opts: opts, role: cfg.Role,
+		client: wire.NewClient(transport), now: time.Now,
+	}
+	s.creds.Store(&creds)
+	s.domain.Store(opts.domain)
+	return s, nil
+}
+
+// Renew implements store.Renewer.
+func (s *Store) Renew(_ context.Context, c store.Credentials) error {
+	c, err := credentials(c)
+	if err != nil {
+		return err
+	}
+	s.creds.Store(&c)
+	return nil
+}
+
+// credentials takes those of the job, else those that tools for Kodo take from the environment.
+func credentials(c store.Credentials) (store.Credentials, error) {
+	if c == (store.Credentials{}) {
+		c = store.Credentials{AccessKey: os.Getenv("QINIU_ACCESS_KEY"), SecretKey: os.Getenv("QINIU_SECRET_KEY")}
+		if c.AccessKey == "" || c.SecretKey == "" {
+			what := wire.RuleOfFailure(wire.ErrCredentials)
+			return c, &store.Error{Op: "open", Class: what.Class, Hint: what.Hint, Err: wire.ErrCredentials}
+		}
+	}
+	if c.SessionToken != "" {
+		return c, &store.Error{Op: "open", Class: store.Misconfigured, Hint: "leave session_token out", Err: errors.New("kodo has no session tokens")}
+	}
+	return c, nil
+}
+
+// Abilities tells what every Kodo store can do.
+func (s *Store) Abilities() store.Abilities {
+	unit := putTimeUnit
+	if s.opts.headByRead {
+		unit = time.Second // of Last-Modified
+	}
+	return store.Abilities{
+		Scheme: "kodo", Order: store.OrderBytes, ConditionalCreate: true, Pinned: true, Metadata: true,
+		ModTimeUnit: unit, ListsByKeys: true, MaxKey: maxKey, Classes: classes,
+	}
+}
+
+// Single implements store.Single: a path without a "/" at its end may be the key of one object.
+func (s *Store) Single(ctx context.Context) (key string, ok bool, err error) {
+	return wire.Single(s.path, &s.prefix, func(key string) error {
+		_, err := s.Stat(ctx, key)
+		return err
+	})
+}
+
+// Check implements store.Source: one key of the listing under the prefix shows bucket, credentials and region. Of a source it
+// shows too that there is a domain to read from.
+func (s *Store) Check(ctx context.Context) (time.Time, error) {
+	header, err := s.read(ctx, s.listRequest("check", "", 1), &listing{})
+	if err != nil {
+		return time.Time{}, wire.FirstContact(err)
+	}
+	if s.role == store.RoleSource {
+		if _, err := s.domainOf(ctx); err != nil {
+			return time.Time{}, err
+		}
+	}
+	clock, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		return time.Time{}, nil //nolint:nilerr // a proxy may leave the date out
+	}
+	return clock.UTC(), nil
+}
+
+// Close drops the connections that nothing uses.
+func (s *Store) Close() error {
+	s.client.Transport.CloseIdleConnections()
+	return nil
+}
