@@ -144,6 +144,8 @@ func TestLibrariesHaveOneHome(t *testing.T) {
 	homes := map[string][]string{
 		"github.com/aws":                   {"transfer/store/s3", "test"},
 		"github.com/aliyun":                {"test"},
+		"cloud.google.com/go":              {"test"},
+		"golang.org/x/oauth2":              {"transfer/store/gs", "test"},
 		"github.com/hashicorp/raft":        {"cluster"},
 		"github.com/hashicorp/raft-boltdb": {"cluster"},
 		"go.etcd.io/bbolt":                 {"cluster"},
@@ -169,6 +171,7 @@ func TestProvidersImportTheirSDKOnly(t *testing.T) {
 		"transfer/store/file": {"golang.org/x/sys", "golang.org/x/sync"},
 		"transfer/store/s3":   {"github.com/aws"},
 		"transfer/store/oss":  nil,
+		"transfer/store/gs":   {"golang.org/x/oauth2"},
 	}
 	providers := 0
 	for _, p := range packages(t) {

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/file"
+	"github.com/bucketbrigade/brigade/transfer/store/gs"
 	"github.com/bucketbrigade/brigade/transfer/store/oss"
 	"github.com/bucketbrigade/brigade/transfer/store/s3"
 	"github.com/bucketbrigade/brigade/transfer/store/urllist"
@@ -12,6 +13,7 @@ import (
 func registry() store.Registry {
 	r := store.Registry{
 		"file":           {Open: file.Open, Validate: file.Validate},
+		"gs":             {Open: gs.Open, Validate: gs.Validate},
 		"oss":            {Open: oss.Open, Validate: oss.Validate},
 		store.ListScheme: {Open: urllist.Open, Validate: urllist.Validate, SourceOnly: true},
 	}

@@ -39,6 +39,9 @@ type tokens struct {
 	since  time.Time
 }
 
+// asToken as access key tells that the secret key is an access token, such as "gcloud auth print-access-token" prints.
+const asToken = "token"
+
 // newTokens reads credentials; what the environment has is looked for with the first request.
 func newTokens(c store.Credentials, anonymous bool, client *http.Client) (*tokens, error) {
 	t := &tokens{given: c, now: time.Now}
@@ -59,8 +62,10 @@ func newTokens(c store.Credentials, anonymous bool, client *http.Client) (*token
 			return found.TokenSource, nil
 		}
 		return t, nil
+	case c.SessionToken != "":
+		return nil, misconfigured(errors.New("Cloud Storage has no session tokens; an access token goes into secret_key, with access_key: " + asToken))
 	case strings.HasPrefix(key, "{"):
-		kind, err := kindOfKey([]byte(key))
+		kind, err := kindOfKey([]byte(key), c.AccessKey)
 		if err != nil {
 			return nil, misconfigured(err)
 		}
@@ -75,30 +80,31 @@ func newTokens(c store.Credentials, anonymous bool, client *http.Client) (*token
 			return nil, misconfigured(err)
 		}
 		return t, nil
-	case key == "" && c.SessionToken != "":
-		if strings.ContainsAny(c.SessionToken, " \r\n\t") {
-			return nil, misconfigured(errors.New("the access token in session_token has spaces or line breaks in it"))
+	case c.AccessKey == asToken:
+		if strings.ContainsAny(key, " \r\n\t") {
+			return nil, misconfigured(errors.New("the access token in secret_key has spaces or line breaks in it"))
 		}
 		t.fixed = true
 		t.find = func() (oauth2.TokenSource, error) {
-			return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: c.SessionToken}), nil
+			return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: key}), nil
 		}
 		return t, nil
 	case strings.HasPrefix(c.AccessKey, "GOOG"):
 		return nil, misconfigured(errors.New("HMAC keys work with the S3 dialect only: write s3://BUCKET?endpoint=https://" + vendorHost))
 	}
-	return nil, misconfigured(errors.New("secret_key wants the text of a service account's JSON key, or session_token an access token"))
+	return nil, misconfigured(errors.New("secret_key wants the text of a service account's JSON key, with its client_email as access_key"))
 }
 
 // errBadKey hides what the parser says, which may quote the key.
 var errBadKey = errors.New("secret_key is no usable JSON key: create a new key for the service account and take its file's text as it is")
 
 // kindOfKey checks a key that came with a job. Other kinds of credentials name files and programs of the machine they are used on,
-// so they are taken from the environment only.
-func kindOfKey(key []byte) (google.CredentialsType, error) {
+// so they are taken from the environment only. The access key names the account, if it is an address.
+func kindOfKey(key []byte, accessKey string) (google.CredentialsType, error) {
 	var doc struct {
 		Type     string `json:"type"`
 		TokenURI string `json:"token_uri"`
+		Email    string `json:"client_email"`
 	}
 	if json.Unmarshal(key, &doc) != nil {
 		return "", errBadKey
@@ -106,6 +112,9 @@ func kindOfKey(key []byte) (google.CredentialsType, error) {
 	kind := google.CredentialsType(doc.Type)
 	if kind != google.ServiceAccount && kind != google.AuthorizedUser {
 		return "", fmt.Errorf("secret_key of type %q: want service_account or authorized_user", wire.Clip(doc.Type, 50))
+	}
+	if strings.Contains(accessKey, "@") && kind == google.ServiceAccount && accessKey != doc.Email {
+		return "", errors.New("secret_key is the key of another account than access_key names")
 	}
 	if u, err := url.Parse(doc.TokenURI); err != nil || doc.TokenURI != "" && u.Scheme != "https" && !isLoopback(u.Hostname()) {
 		return "", errors.New("token_uri of secret_key wants https://")
