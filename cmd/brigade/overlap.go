@@ -61,6 +61,9 @@ func endpointOf(l store.Location) string {
 		// (https://www.alibabacloud.com/help/en/oss/user-guide/bucket-naming-conventions).
 		return "aliyuncs.com"
 	}
+	if l.Scheme == "gs" && (host == "" || strings.HasSuffix(host, ".googleapis.com")) {
+		return "googleapis.com" // one name space as well (https://cloud.google.com/storage/docs/buckets#naming)
+	}
 	if host == "localhost" {
 		host = "127.0.0.1"
 	}

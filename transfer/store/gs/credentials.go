@@ -169,22 +169,24 @@ func (t *tokens) refused(token string) (again bool) {
 func tokenFault(op, key string, err error) *store.Error {
 	e := &store.Error{Op: op, Key: key, Class: store.Transient, Err: fmt.Errorf("get an access token: %w", plainFailure(err))}
 	var answer *oauth2.RetrieveError
+	code, said := "", ""
+	if errors.As(err, &answer) {
+		code, said = saidOf(answer)
+	}
 	switch {
 	case errors.Is(err, wire.ErrCredentials):
 		e.Class = store.Auth
 		e.Hint = "give a service account's JSON key in secret_key, set GOOGLE_APPLICATION_CREDENTIALS, or anonymous=true for public buckets"
-	case !errors.As(err, &answer):
+	case answer == nil:
 		what := wire.RuleOfFailure(err)
 		e.Class, e.Hint = what.Class, what.Hint
 	case answer.Response != nil && answer.Response.StatusCode >= 500, answer.Response != nil && answer.Response.StatusCode == http.StatusTooManyRequests:
-	case strings.Contains(answer.ErrorDescription, "iat and exp"), strings.Contains(answer.ErrorDescription, "short-lived token"):
+	case strings.Contains(said, "iat and exp"), strings.Contains(said, "short-lived token"):
 		e.Class, e.Hint = store.Misconfigured, wire.HintClock
 	default:
 		e.Class, e.Hint = store.Auth, "the key was deleted, has expired or is not whole; create a new one"
 	}
-	if answer != nil {
-		e.Code = wire.Clip(answer.ErrorCode, 100)
-	}
+	e.Code = wire.Clip(code, 100)
 	return e
 }
 
@@ -198,7 +200,23 @@ func plainFailure(err error) error {
 	if answer.Response != nil {
 		status = answer.Response.StatusCode
 	}
-	return errors.New(wire.Message(strings.TrimSpace(answer.ErrorCode+" "+answer.ErrorDescription), status))
+	code, said := saidOf(answer)
+	return errors.New(wire.Message(strings.TrimSpace(code+" "+said), status))
+}
+
+// saidOf gives the code and the description of a refusal (RFC 6749, section 5.2), which not all flows of the library read.
+func saidOf(answer *oauth2.RetrieveError) (code, description string) {
+	if answer.ErrorCode != "" {
+		return answer.ErrorCode, answer.ErrorDescription
+	}
+	var doc struct {
+		Code        string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if json.Unmarshal(answer.Body, &doc) != nil {
+		return "", ""
+	}
+	return doc.Code, doc.Description
 }
 
 func misconfigured(err error) *store.Error {

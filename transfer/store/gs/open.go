@@ -29,6 +29,7 @@ type Store struct {
 	prefix string // "" or ending in "/"
 	path   string // of the location, as given
 	opts   options
+	local  bool // STORAGE_EMULATOR_HOST named the endpoint: credentials that were not meant for it are not looked for
 
 	base   url.URL
 	client *wire.Client
@@ -60,23 +61,21 @@ func open(cfg store.Config) (*Store, error) {
 	if err != nil {
 		return nil, misconfigured(err)
 	}
-	if emulated && cfg.Credentials == (store.Credentials{}) {
-		opts.anonymous = true
-	}
 	transport, err := wire.NewTransport(cfg.Concurrency)
 	if err != nil {
 		return nil, misconfigured(err)
 	}
 	s := &Store{
 		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path), opts: opts,
-		base: *endpoint, client: wire.NewClient(transport), now: time.Now,
+		local: emulated, base: *endpoint, client: wire.NewClient(transport), now: time.Now,
 	}
 	return s, s.take(cfg.Credentials)
 }
 
 // take uses credentials from now on.
 func (s *Store) take(c store.Credentials) error {
-	t, err := newTokens(c, s.opts.anonymous && c == (store.Credentials{}), &http.Client{Transport: s.client.Transport, Timeout: tokenTimeout})
+	anonymous := s.opts.anonymous || s.local && c == (store.Credentials{})
+	t, err := newTokens(c, anonymous, &http.Client{Transport: s.client.Transport, Timeout: tokenTimeout})
 	if err != nil {
 		return err
 	}
