@@ -49,11 +49,6 @@ func TestCredentialsThatWork(t *testing.T) {
 	if _, err := openAs(t, front, bucket, store.Credentials{AccessKey: "token", SecretKey: front.NewToken(time.Hour)}).Check(t.Context()); err != nil {
 		t.Errorf("access token: %v", err)
 	}
-	person := `{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"refresh-of-a-person","token_uri":"` + front.URL + `/token"}`
-	// Google's own token server is asked unless the file names another, which files of people never do.
-	if s := openAs(t, front, bucket, store.Credentials{AccessKey: "me", SecretKey: person}); !s.tokens.Load().sends() {
-		t.Error("a person's credentials are not used")
-	}
 	file := filepath.Join(t.TempDir(), "key.json")
 	if err := os.WriteFile(file, []byte(front.Key(t)), 0o600); err != nil {
 		t.Fatal(err)
@@ -208,4 +203,38 @@ func TestTokenServerAway(t *testing.T) {
 		refusedAs(t, http.StatusText(status), openAs(t, front, bucket, store.Credentials{SecretKey: key}), class, "get an access token")
 		away.Close()
 	}
+}
+
+// TestPersonsCredentials: the file that "gcloud auth application-default login" writes. Google's token server is asked whatever the file
+// says, so its requests are led to the front.
+func TestPersonsCredentials(t *testing.T) {
+	front, _ := newFront(t)
+	client := &http.Client{Transport: led(front.URL)}
+	for refresh, class := range map[string]store.Class{"refresh-of-a-person": "", "revoked": store.Auth} {
+		key := `{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"` + refresh + `"}`
+		tokens, err := newTokens(store.Credentials{AccessKey: "me", SecretKey: key}, false, client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := tokens.token()
+		if err != nil {
+			err = tokenFault("check", "", err)
+		}
+		if store.ClassOf(err) != class || (token == "") != (class != "") {
+			t.Errorf("%s: %q, %v", refresh, token, err)
+		}
+	}
+}
+
+// led sends all requests to a server.
+type led string
+
+// RoundTrip implements http.RoundTripper.
+func (l led) RoundTrip(r *http.Request) (*http.Response, error) {
+	to, err := http.NewRequestWithContext(r.Context(), r.Method, string(l)+r.URL.Path, r.Body)
+	if err != nil {
+		return nil, err
+	}
+	to.Header, to.ContentLength = r.Header, r.ContentLength
+	return http.DefaultTransport.RoundTrip(to)
 }
