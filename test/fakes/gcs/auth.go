@@ -45,6 +45,9 @@ func (s *Server) Key(t testing.TB) string {
 	return string(doc)
 }
 
+// Email is the account's name.
+func (s *Server) Email() string { return s.account.email }
+
 // DeleteKey makes the server forget the account's key. Tokens that were given stay good, until Revoke.
 func (s *Server) DeleteKey() {
 	s.mu.Lock()

@@ -84,6 +84,31 @@ func (s *Server) find(bucket, key, id string) *upload {
 	return nil
 }
 
+// Uploads gives the IDs of the uploads that are open in a bucket, sorted.
+func (s *Server) Uploads(bucket string) (ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, u := range s.uploads {
+		if u.bucket == bucket {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Parts tells how many parts the uploads of a bucket hold.
+func (s *Server) Parts(bucket string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.uploads {
+		if u.bucket == bucket {
+			n += len(u.parts)
+		}
+	}
+	return n
+}
+
 func (s *Server) createUpload(w http.ResponseWriter, r *http.Request, bucket, key string) {
 	if _, err := io.Copy(io.Discard, r.Body); err != nil || r.ContentLength != 0 {
 		xmlError(w, http.StatusBadRequest, "InvalidArgument", "A request to initiate a multipart upload has no body.")
