@@ -186,13 +186,13 @@ func TestSDKDrivesTheServer(t *testing.T) {
 	}
 	_, err = bucket.Object("b/d").CopierFrom(bucket.Object("a").If(storage.Conditions{GenerationMatch: 1})).Run(ctx)
 	wantStatus(t, "a copy of another generation", err, 412)
-	if got := names(t, ctx, bucket); got != "a b/c" {
+	if got := names(ctx, t, bucket); got != "a b/c" {
 		t.Errorf("listed %q", got)
 	}
 	if err := bucket.Object("a").Delete(ctx); err != nil {
 		t.Error(err)
 	}
-	if got := names(t, ctx, bucket); got != "b/c" {
+	if got := names(ctx, t, bucket); got != "b/c" {
 		t.Errorf("listed %q after a delete", got)
 	}
 	front.DeleteKey()
@@ -202,7 +202,7 @@ func TestSDKDrivesTheServer(t *testing.T) {
 	}
 }
 
-func names(t *testing.T, ctx context.Context, bucket *storage.BucketHandle) string {
+func names(ctx context.Context, t *testing.T, bucket *storage.BucketHandle) string {
 	t.Helper()
 	var all []string
 	for it := bucket.Objects(ctx, nil); ; {

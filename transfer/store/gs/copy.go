@@ -155,5 +155,5 @@ func (s *Store) copyDocument(ctx context.Context, src *Store, from store.Object,
 
 // CopyPart implements store.Copier. Cloud Storage copies objects of any size whole, and no ranges of them.
 func (s *Store) CopyPart(_ context.Context, _ store.Source, _ store.Object, _, _ int64, key, _ string, _ int) (store.Part, error) {
-	return store.Part{}, permanent("copy part", key, errors.New("Cloud Storage copies whole objects only"))
+	return store.Part{}, permanent("copy part", key, errors.New("only whole objects are copied by Cloud Storage"))
 }

@@ -63,7 +63,7 @@ func newTokens(c store.Credentials, anonymous bool, client *http.Client) (*token
 		}
 		return t, nil
 	case c.SessionToken != "":
-		return nil, misconfigured(errors.New("Cloud Storage has no session tokens; an access token goes into secret_key, with access_key: " + asToken))
+		return nil, misconfigured(errors.New("session tokens do not exist in Cloud Storage; an access token goes into secret_key, with access_key: " + asToken))
 	case strings.HasPrefix(key, "{"):
 		kind, err := kindOfKey([]byte(key), c.AccessKey)
 		if err != nil {

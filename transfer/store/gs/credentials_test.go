@@ -139,7 +139,7 @@ func TestCredentialsThatAreNone(t *testing.T) {
 		"external account":  {store.Credentials{AccessKey: "a", SecretKey: `{"type":"external_account"}`}, nil, "want service_account"},
 		"other account":     {store.Credentials{AccessKey: "x@y", SecretKey: key}, nil, "another account"},
 		"HMAC":              {store.Credentials{AccessKey: "GOOG1EXAMPLE", SecretKey: "secret-text"}, nil, "s3://BUCKET"},
-		"session token":     {store.Credentials{AccessKey: "a", SecretKey: key, SessionToken: "secret-text"}, nil, "no session tokens"},
+		"session token":     {store.Credentials{AccessKey: "a", SecretKey: key, SessionToken: "secret-text"}, nil, "session tokens do not exist"},
 		"spaces":            {store.Credentials{AccessKey: "token", SecretKey: "secret-text x"}, nil, "spaces"},
 		"plain token URI":   {store.Credentials{AccessKey: "a", SecretKey: `{"type":"service_account","token_uri":"http://evil.example/"}`}, nil, "token_uri"},
 		"anonymous and key": {store.Credentials{AccessKey: "a", SecretKey: key}, []string{"anonymous", "true"}, "exclude"},

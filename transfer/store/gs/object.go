@@ -246,5 +246,5 @@ func aclOf(a store.Access) (string, error) {
 	case store.AccessAuthenticated:
 		return "authenticatedRead", nil
 	}
-	return "", errors.New("Cloud Storage has no access " + strconv.Quote(string(a)) + " for objects")
+	return "", fmt.Errorf("access %q does not exist for objects in Cloud Storage", a)
 }

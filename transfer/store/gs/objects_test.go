@@ -223,7 +223,7 @@ func TestCopies(t *testing.T) {
 		t.Errorf("on what is gone: %v", err)
 	}
 	other := openAs(t, front, bucket, store.Credentials{AccessKey: "token", SecretKey: "another"})
-	if s.CanCopyFrom(other) || !s.CanCopyFrom(src) || !s.Store.CanCopyFrom(src) {
+	if s.CanCopyFrom(other) || !s.CanCopyFrom(src) || !s.CanCopyFrom(s.Store) {
 		t.Error("copies depend on credentials and endpoint")
 	}
 	if _, err := s.CopyPart(t.Context(), src, from, 0, 1, "k", "id", 1); store.ClassOf(err) != store.Permanent {

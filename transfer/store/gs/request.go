@@ -72,11 +72,11 @@ func checkKey(full string) error {
 	case len(full) > maxKey:
 		return fmt.Errorf("the key has %d bytes; Cloud Storage takes %d", len(full), maxKey)
 	case full == "." || full == "..":
-		return fmt.Errorf("Cloud Storage has no objects named %q", full)
+		return fmt.Errorf("no object can be named %q in Cloud Storage", full)
 	case strings.ContainsAny(full, "\r\n"):
 		return errors.New("the key has a line break in it, which Cloud Storage does not take")
 	case strings.HasPrefix(full, ".well-known/acme-challenge/"):
-		return errors.New("Cloud Storage keeps names under .well-known/acme-challenge/ for itself")
+		return errors.New("names under .well-known/acme-challenge/ are kept by Cloud Storage for itself")
 	case !utf8.ValidString(full):
 		return errors.New("the key is not valid UTF-8, which names in Cloud Storage are")
 	}
