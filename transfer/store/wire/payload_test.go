@@ -27,7 +27,7 @@ func TestFramedContent(t *testing.T) {
 		_, _ = io.WriteString(w, "document")
 	}))
 	defer srv.Close()
-	client := NewClient(&http.Transport{})
+	client := newTestClient(t)
 	send := func(body store.Body) (string, error) {
 		got, length = nil, 0
 		content, err := NewPayload(t.Context(), body)
@@ -74,7 +74,7 @@ func TestExchangeRead(t *testing.T) {
 		_, _ = io.WriteString(w, "why")
 	}))
 	defer srv.Close()
-	client := NewClient(&http.Transport{})
+	client := newTestClient(t)
 	for _, content := range []*Payload{nil, {ctx: t.Context(), body: store.Body{Bytes: []byte("x"), Size: 1}}} {
 		req, err := http.NewRequest(http.MethodPost, srv.URL, nil)
 		if err != nil {
@@ -88,4 +88,14 @@ func TestExchangeRead(t *testing.T) {
 			t.Errorf("%v, %q, %+v, %v", resp, data, refused, err)
 		}
 	}
+}
+
+func newTestClient(t *testing.T) *Client {
+	t.Helper()
+	transport, err := NewTransport(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return NewClient(transport)
 }
