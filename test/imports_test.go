@@ -148,6 +148,8 @@ func TestLibrariesHaveOneHome(t *testing.T) {
 		"github.com/tencentyun":            {"test"},
 		"github.com/baidubce":              {"test"},
 		"github.com/qiniu":                 {"test"},
+		"cloud.google.com/go":              {"test"},
+		"golang.org/x/oauth2":              {"transfer/store/gs", "test"},
 		"github.com/hashicorp/raft":        {"cluster"},
 		"github.com/hashicorp/raft-boltdb": {"cluster"},
 		"go.etcd.io/bbolt":                 {"cluster"},
@@ -177,6 +179,7 @@ func TestProvidersImportTheirSDKOnly(t *testing.T) {
 		"transfer/store/bos":  nil,
 		"transfer/store/uss":  nil,
 		"transfer/store/kodo": nil,
+		"transfer/store/gs":   {"golang.org/x/oauth2"},
 	}
 	providers := 0
 	for _, p := range packages(t) {

@@ -68,7 +68,7 @@ check_readers() {
 case ${1:-} in
   go) check_go ;;
   test)
-    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw (an S3 server, built here from its pinned version), nginx; as root also iproute2 and nftables"
+    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw and fake-gcs-server (servers of S3 and Cloud Storage, built here from their pinned versions), nginx; as root also iproute2 and nftables"
     check_go
     check_compiler
     check_nginx

@@ -91,6 +91,7 @@ func (ecmaStore) WantSums() store.SumKinds { return store.SumKinds{MD5: true, CR
 type crc32cStore struct{ *memStore }
 
 func (crc32cStore) WantSums() store.SumKinds { return store.SumKinds{MD5: true, CRC32C: true} }
+
 // qetagStore is a destination that reports a QETag of all objects and an MD5 of all parts.
 type qetagStore struct{ *memStore }
 

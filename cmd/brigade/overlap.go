@@ -63,6 +63,9 @@ func endpointOf(l store.Location) string {
 	if l.Scheme == "uss" && (host == "" || strings.HasSuffix(host, ".api.upyun.com")) {
 		return "api.upyun.com" // services are unique in all of USS; the endpoints are lines to the same place
 	}
+	if l.Scheme == "gs" && (host == "" || strings.HasSuffix(host, ".googleapis.com")) {
+		return "googleapis.com" // one name space as well (https://cloud.google.com/storage/docs/buckets#naming)
+	}
 	if host == "localhost" {
 		host = "127.0.0.1"
 	}

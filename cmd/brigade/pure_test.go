@@ -47,6 +47,8 @@ func TestOverlapOfURLs(t *testing.T) {
 		{"ks3://b/?region=cn-beijing", "ks3://b/?endpoint=https://ks3-cn-beijing.ksyuncs.com", "the same place"},
 		{"oss://b/x/?region=cn-hangzhou", "oss://b/?endpoint=oss-cn-hangzhou-internal.aliyuncs.com", "lies inside the destination"},
 		{"oss://b/?region=cn-hangzhou", "oss://c/?region=cn-hangzhou", ""},
+		{"gs://b/x/", "gs://b/?endpoint=https://storage.me-central2.rep.googleapis.com", "lies inside the destination"},
+		{"gs://b/", "gs://b/?endpoint=http://127.0.0.1:4443", ""},
 		{"oss://b/?endpoint=http://h:1", "oss://b/?endpoint=http://h:2", ""},
 		{"cos://b-1250000000/x/?region=ap-beijing", "cos://b-1250000000/?endpoint=cos-internal.ap-beijing.tencentcos.cn", "lies inside the destination"},
 		{"cos://b-1250000000/?region=ap-beijing", "cos://b-1250000000/?region=accelerate", "the same place"},

@@ -5,6 +5,7 @@ import (
 	"github.com/bucketbrigade/brigade/transfer/store/bos"
 	"github.com/bucketbrigade/brigade/transfer/store/cos"
 	"github.com/bucketbrigade/brigade/transfer/store/file"
+	"github.com/bucketbrigade/brigade/transfer/store/gs"
 	"github.com/bucketbrigade/brigade/transfer/store/kodo"
 	"github.com/bucketbrigade/brigade/transfer/store/oss"
 	"github.com/bucketbrigade/brigade/transfer/store/s3"
@@ -19,6 +20,7 @@ func registry() store.Registry {
 		"bos":            {Open: bos.Open, Validate: bos.Validate},
 		"file":           {Open: file.Open, Validate: file.Validate},
 		"kodo":           {Open: kodo.Open, Validate: kodo.Validate},
+		"gs":             {Open: gs.Open, Validate: gs.Validate},
 		"oss":            {Open: oss.Open, Validate: oss.Validate},
 		"uss":            {Open: uss.Open, Validate: uss.Validate},
 		store.ListScheme: {Open: urllist.Open, Validate: urllist.Validate, SourceOnly: true},

@@ -31,6 +31,7 @@ func Environment() (env []string) {
 		name = strings.ToUpper(name)
 		switch {
 		case strings.HasPrefix(name, "BRIGADE_"), strings.HasSuffix(name, "_PROXY"),
+			strings.HasPrefix(name, "GOOGLE_"), name == "STORAGE_EMULATOR_HOST",
 			strings.HasPrefix(name, "AWS_") && name != "AWS_CA_BUNDLE":
 		default:
 			env = append(env, e)
