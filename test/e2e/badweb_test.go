@@ -65,10 +65,14 @@ func badWeb(bomb []byte) http.Handler {
 			w.Header().Set("Content-Range", "bytes 7-3/2")
 			w.WriteHeader(http.StatusPartialContent)
 		},
-		"/nowhere": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", http.StatusFound) },
-		"/there":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/back", http.StatusFound) },
-		"/back":    func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/there", http.StatusMovedPermanently) },
-		"/teapot":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
+		"/nowhere": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+		},
+		"/there": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/back", http.StatusFound) },
+		"/back": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/there", http.StatusMovedPermanently)
+		},
+		"/teapot": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
 		"/internal": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusInternalServerError)
 			send(w, 1<<20)
