@@ -37,8 +37,16 @@ func (t *taskRun) scan(ctx context.Context) error {
 	if t.job.List != nil {
 		return t.scanList(ctx)
 	}
-	j := t.n.newJoiner(t.job, store.ListOptions{From: t.task.From, To: t.task.To, Whole: true}, t.lease)
-	defer j.close()
+	j := t.job.parked.take(t)
+	if j == nil {
+		j = t.n.newJoiner(t.job, store.ListOptions{From: t.task.From, To: t.task.To, Whole: true}, t.lease)
+	}
+	kept := false
+	defer func() {
+		if !kept {
+			j.close()
+		}
+	}()
 	s := &scanRun{taskRun: t, batch: newBatch(t.task.From, 0, t.n.Now()), ranges: t.rangeCuts()}
 	if t.task.From == "" {
 		s.first = true // a later part of the pass finds copies under way
@@ -63,7 +71,12 @@ func (t *taskRun) scan(ctx context.Context) error {
 		}
 		split.left(j)
 		stop := t.stopping()
-		if yield, err := s.flush(ctx, stop); err != nil || yield {
+		yield, err := s.flush(ctx, stop)
+		if yield && t.job.costly() {
+			t.job.parked.put(t, s.batch.from, j)
+			kept = true
+		}
+		if err != nil || yield {
 			return err
 		}
 		if stop {

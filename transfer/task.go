@@ -41,6 +41,7 @@ type Job struct {
 	Skew        time.Duration // destination's clock minus source's
 
 	writes writes
+	parked parked
 }
 
 // Task is one assignment. Bounds are "" or made by store.Next.

@@ -1,13 +1,17 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/bucketbrigade/brigade/test/faults"
+	"github.com/bucketbrigade/brigade/test/s3op"
 	"github.com/bucketbrigade/brigade/test/sink"
 )
 
@@ -97,4 +101,29 @@ func allArrived(t *testing.T, from, to *bucket) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%d keys at the destination, %d at the source, or others", len(got), len(want))
 	}
+}
+
+// Killed in the middle, a job between such servers goes on: what was written is found by its listing, sorted again.
+func TestKilledBetweenServersInDisorder(t *testing.T) {
+	const objects = 3000
+	from, to := forgetful(t, fmt.Sprintf("synmixed%d-16", objects), "-order", "shuffled"), forgetful(t, "to", "-order", "shuffled")
+	p := faults.Start(t, to.target())
+	past := *to
+	to.url = p.URL
+	c := command{env: append(from.env("SRC"), to.env("DST")...)}
+	args := []string{"import", from.location("", sortedHere), to.location("p/", sortedHere), "--json", "--yes"}
+	p.Add(faults.Rule{Ops: []s3op.Operation{s3op.PutObject}, Fault: faults.Fault{Latency: 5 * time.Millisecond}})
+	run := c.start(t, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), runTimeout)
+	defer cancel()
+	if err := p.Wait(ctx, s3op.PutObject, objects/2); err != nil {
+		t.Fatal(err)
+	}
+	run.kill(t)
+	p.Clear()
+	d := c.run(t, args...).want(t, 0).document(t)
+	if d.Objects["found"] != objects || d.Objects["failed"] != 0 || d.Objects["copied"]+d.Objects["skipped"] != objects {
+		t.Errorf("%v", d.Objects)
+	}
+	allArrived(t, from, &past)
 }

@@ -54,6 +54,7 @@ func TestImpossibleLocations(t *testing.T) {
 		"oss://photos/?region=cn-hangzhou&links=keep":                        "want skip or follow",
 		"oss://photos/?region=cn-hangzhou&path_style=maybe":                  "want true or false",
 		"oss://photos/?region=cn-hangzhou&path_style=true&bound_domain=true": "exclude each other",
+		"oss://photos/?region=cn-hangzhou&list_order=utf16":                  "want bytes or none",
 		"oss://photos/?region=cn-hangzhou&link=skip":                         `did you mean "links"`,
 		"oss://photos//x?region=cn-hangzhou":                                 "do not begin with",
 	} {
