@@ -21,6 +21,9 @@ const MaxEmptyPages = 1000
 type Listing struct {
 	Prefix   string // of all keys; "" or ending in "/"
 	PageSize int    // keys a page at most
+	// Skips: a listing may begin before its bound, at any key: with the one that is asked for, or with the first of all. What lies
+	// before the bound is left out, and as many pages as that takes are read, large ones.
+	Skips bool
 	// Fetch gets one page of at most keys entries: that of the token, else the first behind the key after.
 	Fetch func(ctx context.Context, token, after string, keys int) (*Page, error)
 	// Object describes an entry, given its relative key.
@@ -38,7 +41,9 @@ func (g *Listing) List(opts store.ListOptions) store.Lister {
 	if after, ok := store.After(opts.From); ok {
 		after = validPrefix(after)
 		l.after = g.Prefix + after
-		l.last, l.hasLast = after, true
+		if l.floor, l.hasFloor = after, g.Skips; !g.Skips {
+			l.last, l.hasLast = after, true
+		}
 	}
 	if opts.First > 0 {
 		l.next = min(opts.First, l.size)
@@ -68,11 +73,15 @@ type lister struct {
 	after string // full key to start behind, of the first page
 	token string // of the next page
 
-	last    string // key before the next one, relative
-	hasLast bool
-	ended   bool
-	closed  bool
-	broken  error // final: the listing is not to be believed
+	last     string // key before the next one, relative
+	hasLast  bool
+	floor    string // keys up to here are left out, relative
+	hasFloor bool
+	skipped  bool           // a page was read that did not reach beyond the floor
+	rest     []store.Object // of a page that was larger than what was asked for
+	ended    bool
+	closed   bool
+	broken   error // final: the listing is not to be believed
 
 	ahead *fetch // the page under way, if any
 }
@@ -87,14 +96,16 @@ type fetch struct {
 
 // Next implements store.Lister. After an error that may pass, it asks for the same page again.
 func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
-	for range MaxEmptyPages {
+	for empty := 0; empty < MaxEmptyPages; {
 		switch {
 		case l.broken != nil:
 			return nil, l.broken
-		case l.closed, l.ended:
+		case l.closed, l.ended && len(l.rest) == 0:
 			return nil, io.EOF
 		case ctx.Err() != nil:
 			return nil, l.g.Wrap(ctx, ctx.Err())
+		case len(l.rest) > 0:
+			return l.cut(nil), nil
 		}
 		page, err := l.page(ctx)
 		if err != nil {
@@ -109,12 +120,26 @@ func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
 			l.start(ctx)
 		}
 		if len(objects) > 0 {
-			return objects, nil
+			return l.cut(objects), nil
+		}
+		if len(page.Entries) == 0 {
+			empty++
 		}
 	}
 	l.stop()
 	l.broken = &store.Error{Op: "list", Class: store.Permanent, Err: fmt.Errorf("listing gave %d empty pages in a row", MaxEmptyPages)}
 	return nil, l.broken
+}
+
+// cut gives what is left, then objects, no more at once than a page.
+func (l *lister) cut(objects []store.Object) []store.Object {
+	if objects == nil {
+		objects, l.rest = l.rest, nil
+	}
+	if l.opts.Page > 0 && len(objects) > l.size {
+		objects, l.rest = objects[:l.size:l.size], objects[l.size:]
+	}
+	return objects
 }
 
 // page waits for the page under way, or starts it.
@@ -141,7 +166,13 @@ func (l *lister) start(ctx context.Context) {
 	f := &fetch{cancel: cancel, done: make(chan struct{})}
 	l.ahead = f
 	token, after, keys := l.token, l.after, l.next
-	l.next = l.size
+	switch l.next = l.size; {
+	case !l.hasFloor:
+	case l.skipped:
+		keys = l.g.PageSize
+	default:
+		keys = min(keys+1, l.g.PageSize) // the bound itself may come first
+	}
 	go func() {
 		defer close(f.done)
 		f.page, f.err = l.g.Fetch(own, token, after, keys)
@@ -192,7 +223,14 @@ func (l *lister) accept(page *Page) ([]store.Object, error) {
 			l.ended = true
 			return objects, nil
 		}
+		if l.hasFloor && o.Key <= l.floor {
+			continue
+		}
 		objects = append(objects, o)
+	}
+	if l.hasFloor {
+		l.skipped = len(objects) == 0
+		l.hasFloor = l.skipped
 	}
 	return objects, l.advance(page)
 }
