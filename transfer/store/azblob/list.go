@@ -86,7 +86,7 @@ func listed(key string, e *wire.Entry) (store.Object, error) {
 }
 
 // objectOfEntry describes an entry.
-func (s *Store) objectOfEntry(name string, b *blob) (store.Object, error) {
+func (s *Store) objectOfEntry(name string, b *entry) (store.Object, error) {
 	size, err := b.size()
 	if err != nil {
 		return store.Object{}, err

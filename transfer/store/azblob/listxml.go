@@ -14,12 +14,12 @@ import (
 // enumeration is an answer of List Blobs.
 type enumeration struct {
 	XMLName xml.Name `xml:"EnumerationResults"`
-	Blobs   []blob   `xml:"Blobs>Blob"`
+	Blobs   []entry  `xml:"Blobs>Blob"`
 	Next    string   `xml:"NextMarker"`
 }
 
-// blob is one entry of a listing, as it stands there.
-type blob struct {
+// entry is one blob of a listing, as it stands there.
+type entry struct {
 	Name struct {
 		Encoded string `xml:"Encoded,attr"` // "true": percent-encoded, for it has characters that XML cannot carry
 		Text    string `xml:",chardata"`
@@ -55,7 +55,7 @@ func readPage(resp *http.Response) (*enumeration, error) {
 	return page, nil
 }
 
-func (b *blob) name() (string, error) {
+func (b *entry) name() (string, error) {
 	if b.Name.Encoded != "true" {
 		return b.Name.Text, nil
 	}
@@ -66,7 +66,7 @@ func (b *blob) name() (string, error) {
 	return name, nil
 }
 
-func (b *blob) size() (int64, error) {
+func (b *entry) size() (int64, error) {
 	n, err := strconv.ParseUint(b.Properties.Size, 10, 63)
 	if err != nil {
 		return 0, fmt.Errorf("%q has a size of %q bytes", wire.Clip(b.Name.Text, 200), wire.Clip(b.Properties.Size, 50))
@@ -75,12 +75,12 @@ func (b *blob) size() (int64, error) {
 }
 
 // left tells what is no blob of now, though it was not asked for.
-func (b *blob) left() bool {
+func (b *entry) left() bool {
 	return b.Snapshot != "" || b.Deleted == "true" || b.Current == "false"
 }
 
 // folder tells a blob that stands for a directory.
-func (b *blob) folder() bool {
+func (b *entry) folder() bool {
 	hdi := ""
 	for _, p := range b.Metadata.Pairs {
 		if strings.EqualFold(p.XMLName.Local, "hdi_isfolder") {

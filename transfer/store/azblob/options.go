@@ -40,6 +40,15 @@ func Validate(l store.Location) error {
 	return err
 }
 
+// AccountURL is where the account of a location is, one spelling for each; "" where the location is wrong.
+func AccountURL(l store.Location) string {
+	o, err := parseOptions(l)
+	if err != nil {
+		return ""
+	}
+	return o.base.String()
+}
+
 var (
 	// accountName is what a storage account may be called
 	// (https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-name).
