@@ -31,7 +31,7 @@ func ruleOf(code string) (wire.Rule, bool) {
 	case "NoAuthenticationInformation", "PublicAccessNotPermitted":
 		return rule(store.Auth, "the container is not public: give credentials")
 	case "AuthorizationFailure":
-		return rule(store.Auth, "the credentials lack the permission for this, or the account's network rules keep this machine out")
+		return rule(store.Auth, "check the credentials and what they may do, and whether the account's network rules keep this machine out")
 	case "AuthorizationPermissionMismatch", "AuthorizationResourceTypeMismatch", "AuthorizationServiceMismatch", "InsufficientAccountPermissions":
 		return rule(store.Auth, wire.HintRights)
 	case "AuthorizationSourceIPMismatch", "AuthorizationProtocolMismatch", "AuthorizationResourceMismatch":
