@@ -269,7 +269,7 @@ func (p place) sasFor(t *testing.T, may sas.ContainerPermissions, from, to time.
 
 func TestSharedAccessSignature(t *testing.T) {
 	at, now := newPlace(t), time.Now()
-	all := sas.ContainerPermissions{Read: true, Write: true, Create: true, Add: true, List: true, Delete: true, Tag: true}
+	all := everything()
 	cfg := at.config("a b/", store.RoleDestination)
 	cfg.Credentials = at.sasFor(t, all, now.Add(-time.Hour), now.Add(time.Hour))
 	s := openWith(t, cfg)
@@ -366,3 +366,11 @@ func TestWrongPlaces(t *testing.T) {
 		t.Errorf("write without credentials: class %q, %v", class, err)
 	}
 }
+
+// everything is all that a SAS can allow here.
+func everything() sas.ContainerPermissions {
+	return sas.ContainerPermissions{Read: true, Write: true, Create: true, Add: true, List: true, Delete: true, Tag: true}
+}
+
+func longAgo() time.Time { return time.Now().Add(-time.Hour) }
+func soon() time.Time    { return time.Now().Add(time.Hour) }
