@@ -108,7 +108,7 @@ func keyOf(text string) (secret, error) {
 func sasOf(text string) (secret, error) {
 	values, err := url.ParseQuery(strings.TrimPrefix(strings.TrimSpace(text), "?"))
 	if err != nil || values.Get("sig") == "" {
-		return secret{}, refused(errors.New("the SAS token is no query such as sv=...&sig=..."))
+		return secret{}, refused(errors.New("the SAS token is no query with sv= and sig= in it"))
 	}
 	for name := range values {
 		switch strings.ToLower(name) {

@@ -33,7 +33,7 @@ func TestCredentials(t *testing.T) {
 		"account alone":            {store.Credentials{AccessKey: "acc"}, nothing, "not base64"},
 		"SAS as token":             {store.Credentials{SessionToken: sas}, nothing, "sas"},
 		"SAS as secret":            {store.Credentials{AccessKey: "acc", SecretKey: sas[1:]}, nothing, "sas"},
-		"no SAS":                   {store.Credentials{SessionToken: "sv=1"}, nothing, "no query such as"},
+		"no SAS":                   {store.Credentials{SessionToken: "sv=1"}, nothing, "no query with"},
 		"SAS that changes queries": {store.Credentials{SessionToken: "sig=x&prefix=y"}, nothing, `parameter "prefix"`},
 		"nothing at all":           {env: nothing, want: "anonymous=true"},
 		"AZURE_STORAGE_KEY":        {env: variables("AZURE_STORAGE_KEY", key, "AZURE_STORAGE_ACCOUNT", "acc"), want: "key"},

@@ -143,17 +143,17 @@ func checkKey(full string) error {
 	case strings.Count(full, "/") >= maxSegments:
 		return fmt.Errorf("the name has more than %d parts between slashes", maxSegments)
 	case strings.IndexByte(full, '\\') >= 0:
-		return errors.New(`Azure takes "\" for "/"`)
+		return errors.New(`the name has a "\", which Azure takes for "/"`)
 	}
 	for segment := range strings.SplitSeq(full, "/") {
 		if segment == "." || segment == ".." {
-			return fmt.Errorf("Azure resolves %q between slashes", segment)
+			return fmt.Errorf("a part of the name is %q, which Azure resolves", segment)
 		}
 	}
 	return nil
 }
 
-// waits until which time a request may be held is up to the caller; this is only how dates of answers are read.
+// parseDate reads a date of an answer; the zero time for what is none.
 func parseDate(text string) time.Time {
 	t, err := http.ParseTime(text)
 	if err != nil {
