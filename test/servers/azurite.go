@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -29,10 +27,10 @@ type Azurite struct {
 // AzureAccount is a storage account.
 type AzureAccount struct{ Account, Key string }
 
-// StartAzurite starts Azurite over an empty folder and ends it with the test.
+// StartAzurite starts Azurite, which keeps everything in memory, and ends it with the test.
 func StartAzurite(t testing.TB) *Azurite {
 	t.Helper()
-	a, err := startAzurite(t.TempDir())
+	a, err := startAzurite()
 	if err != nil {
 		t.Fatalf("start azurite: %v", err)
 	}
@@ -44,20 +42,16 @@ func StartAzurite(t testing.TB) *Azurite {
 	return a
 }
 
-func startAzurite(dir string) (*Azurite, error) {
+func startAzurite() (*Azurite, error) {
 	path, err := findTool("azurite-blob", "BRIGADE_AZURITE")
 	if err != nil {
 		return nil, err
 	}
 	one, other := newAccount(), newAccount()
 	a := &Azurite{Account: one.Account, Key: one.Key, Other: other}
-	data := filepath.Join(dir, "azurite")
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, fmt.Errorf("make folder: %w", err)
-	}
 	var failures error
 	for range startAttempts {
-		err := a.start(path, data)
+		err := a.start(path)
 		if err == nil {
 			return a, nil
 		}
@@ -72,14 +66,14 @@ func newAccount() AzureAccount {
 	return AzureAccount{"brigade" + strings.ToLower(rand.Text()[:8]), base64.StdEncoding.EncodeToString(secret)}
 }
 
-func (a *Azurite) start(path, data string) error {
+func (a *Azurite) start(path string) error {
 	addr, err := freeAddress()
 	if err != nil {
 		return err
 	}
 	host, port, _ := strings.Cut(addr, ":")
-	// The vendor's SDK is ahead of the versions of the protocol that Azurite names.
-	args := []string{"--blobHost", host, "--blobPort", port, "--location", data, "--silent", "--disableTelemetry", "--skipApiVersionCheck"}
+	// The vendor's SDK is ahead of the versions of the protocol that Azurite names. In memory it is several times as fast.
+	args := []string{"--blobHost", host, "--blobPort", port, "--inMemoryPersistence", "--silent", "--disableTelemetry", "--skipApiVersionCheck"}
 	accounts := a.Account + ":" + a.Key + ";" + a.Other.Account + ":" + a.Other.Key
 	p, err := startProcess(path, args, []string{"AZURITE_ACCOUNTS=" + accounts})
 	if err != nil {
@@ -144,7 +138,6 @@ func (a *Azurite) NewContainer(t testing.TB) string {
 // SharedAzurite is one server for all tests of a binary, started by the first that asks. TestMain holds it and calls Stop.
 type SharedAzurite struct {
 	once   sync.Once
-	dir    string
 	server *Azurite
 	err    error
 }
@@ -152,25 +145,17 @@ type SharedAzurite struct {
 // Azurite returns the server.
 func (s *SharedAzurite) Azurite(t testing.TB) *Azurite {
 	t.Helper()
-	s.once.Do(func() {
-		if s.dir, s.err = os.MkdirTemp("", "brigade-azurite-"); s.err == nil {
-			s.server, s.err = startAzurite(s.dir)
-		}
-	})
+	s.once.Do(func() { s.server, s.err = startAzurite() })
 	if s.err != nil {
 		t.Fatalf("start azurite: %v", s.err)
 	}
 	return s.server
 }
 
-// Stop ends the server, if one was started, and removes its folders.
+// Stop ends the server, if one was started.
 func (s *SharedAzurite) Stop() error {
-	var err error
-	if s.server != nil {
-		err = s.server.process.stop()
+	if s.server == nil {
+		return nil
 	}
-	if s.dir != "" {
-		err = errors.Join(err, os.RemoveAll(s.dir))
-	}
-	return err
+	return s.server.process.stop()
 }

@@ -89,7 +89,7 @@ func (s *Store) Abilities() store.Abilities {
 	return store.Abilities{
 		Scheme: "azblob", Order: store.OrderBytes, Conditional: true, Pinned: true, Metadata: true,
 		ModTimeUnit: time.Second, ListsByKeys: s.opts.startFrom(), MaxKey: maxKey * 3,
-		Classes: classes(), Tags: true,
+		Classes: classes(), Tags: true, Encryption: true,
 	}
 }
 
