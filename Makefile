@@ -34,7 +34,7 @@ demo: build $(TOOLS)/versitygw ## a cluster copies Go's source tree to an S3 ser
 
 test: go-check ## run all tests under the race detector, in about a quarter of an hour
 	@test/setup.sh test
-	@$(MAKE) --no-print-directory $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server
+	@$(MAKE) --no-print-directory $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob
 	CGO_ENABLED=1 go test -race -p 2 -timeout 20m ./...
 
 chaos: build $(TOOLS)/versitygw ## kill, suspend, stop and grow clusters of the release binary for long
@@ -69,7 +69,7 @@ figures: build $(if $(filter ^TestFigure,$(FIGURES)),bench) $(TOOLS)/versitygw #
 	CGO_ENABLED=0 go test -c -tags figures -o bin/e2e.test ./test/e2e
 	cd test/e2e && BRIGADE_FIGURES=1 BRIGADE_BIN=$(CURDIR)/$(BIN) ../../bin/e2e.test -test.run '$(FIGURES)' -test.v -test.timeout 3h
 
-tools: go-check $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/golangci-lint $(TOOLS)/rclone ## build the pinned tools that tests, lint and bench use
+tools: go-check $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob $(TOOLS)/golangci-lint $(TOOLS)/rclone ## build the pinned tools that tests, lint and bench use
 
 $(TOOLS)/versitygw: test/tools/go.mod test/tools/go.sum
 	@echo "building versitygw, the S3 server of the tests (once; a minute or two)"
@@ -80,6 +80,16 @@ $(TOOLS)/fake-gcs-server: test/tools/fakegcs/go.mod test/tools/fakegcs/go.sum
 	@echo "building fake-gcs-server, the server of Cloud Storage of the tests (once; a minute)"
 	@$(call tool_build,test/tools/fakegcs,github.com/fsouza/fake-gcs-server)
 	@touch $@
+
+# npm puts the packages of the lock file beside the program that starts the server; their install scripts are not needed.
+$(TOOLS)/azurite-blob: test/tools/azurite/package.json test/tools/azurite/package-lock.json
+	@test/setup.sh node
+	@echo "installing azurite, the Azure server of the tests (once; half a minute)"
+	@mkdir -p $(TOOLS)/azurite
+	@cp test/tools/azurite/package.json test/tools/azurite/package-lock.json test/tools/azurite/.npmrc $(TOOLS)/azurite/
+	@cd $(TOOLS)/azurite && npm ci --ignore-scripts --omit=dev --no-audit --no-fund --loglevel=error
+	@printf '#!/bin/sh\nexec node "$$(dirname "$$0")/azurite/node_modules/azurite/dist/src/blob/main.js" "$$@"\n' > $@
+	@chmod +x $@
 
 $(TOOLS)/golangci-lint: test/tools/lint/go.mod test/tools/lint/go.sum
 	@echo "building golangci-lint (once; two or three minutes)"

@@ -150,6 +150,7 @@ func TestLibrariesHaveOneHome(t *testing.T) {
 		"github.com/qiniu":                 {"test"},
 		"cloud.google.com/go":              {"test"},
 		"golang.org/x/oauth2":              {"transfer/store/gs", "test"},
+		"github.com/Azure":                 {"test"},
 		"github.com/hashicorp/raft":        {"cluster"},
 		"github.com/hashicorp/raft-boltdb": {"cluster"},
 		"go.etcd.io/bbolt":                 {"cluster"},
@@ -172,14 +173,15 @@ func TestLibrariesHaveOneHome(t *testing.T) {
 // A provider brings the SDK of its vendor and nothing else that a reader would have to know.
 func TestProvidersImportTheirSDKOnly(t *testing.T) {
 	allowed := map[string][]string{
-		"transfer/store/file": {"golang.org/x/sys", "golang.org/x/sync"},
-		"transfer/store/s3":   {"github.com/aws"},
-		"transfer/store/oss":  nil,
-		"transfer/store/cos":  nil,
-		"transfer/store/bos":  nil,
-		"transfer/store/uss":  nil,
-		"transfer/store/kodo": nil,
-		"transfer/store/gs":   {"golang.org/x/oauth2"},
+		"transfer/store/file":   {"golang.org/x/sys", "golang.org/x/sync"},
+		"transfer/store/s3":     {"github.com/aws"},
+		"transfer/store/oss":    nil,
+		"transfer/store/cos":    nil,
+		"transfer/store/bos":    nil,
+		"transfer/store/uss":    nil,
+		"transfer/store/kodo":   nil,
+		"transfer/store/gs":     {"golang.org/x/oauth2"},
+		"transfer/store/azblob": nil,
 	}
 	providers := 0
 	for _, p := range packages(t) {

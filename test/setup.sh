@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Checks what a target of the Makefile needs and says in one line what is missing.
 #   setup.sh go     Go itself
-#   setup.sh test   a C compiler, nginx, and for root what makes networks; installed from Debian's packages with CI=true or
-#                   APT=1 as root
+#   setup.sh node   Node.js and npm, which the Azure server of the tests runs on
+#   setup.sh test   a C compiler, nginx, Node.js, and for root what makes networks; installed from Debian's packages with
+#                   CI=true or APT=1 as root
 set -euo pipefail
 
 die() { echo "brigade: $*" >&2; exit 1; }
@@ -39,6 +40,14 @@ check_nginx() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light >/dev/null
 }
 
+check_node() {
+  command -v node >/dev/null && command -v npm >/dev/null && return 0
+  may_install || die "no node or npm, which the Azure server of the tests runs on: install them (Debian: apt-get install nodejs npm), or run as root with APT=1"
+  echo "installing nodejs and npm"
+  apt-get update -qq >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
+}
+
 # Networks of namespaces are made by root only; tests of them skip for others.
 check_network() {
   [[ $(uname -s) == Linux && $(id -u) == 0 ]] || return 0
@@ -67,13 +76,15 @@ check_readers() {
 
 case ${1:-} in
   go) check_go ;;
+  node) check_node ;;
   test)
-    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw and fake-gcs-server (servers of S3 and Cloud Storage, built here from their pinned versions), nginx; as root also iproute2 and nftables"
+    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw and fake-gcs-server (servers of S3 and Cloud Storage, built here from their pinned versions), nginx, Node.js and npm (for Azurite, a server of Azure); as root also iproute2 and nftables"
     check_go
     check_compiler
     check_nginx
+    check_node
     check_network
     check_readers
     ;;
-  *) die "usage: setup.sh go|test" ;;
+  *) die "usage: setup.sh go|node|test" ;;
 esac

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/azblob"
 	"github.com/bucketbrigade/brigade/transfer/store/s3"
 )
 
@@ -48,6 +49,9 @@ func within(inner, outer string) bool {
 
 // endpointOf gives an endpoint one spelling: host in lower case, no default port.
 func endpointOf(l store.Location) string {
+	if l.Scheme == "azblob" {
+		return azblob.AccountURL(l)
+	}
 	text := l.Options.Get("endpoint")
 	if text != "" && !strings.Contains(text, "://") {
 		text = "https://" + text

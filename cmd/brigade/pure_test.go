@@ -46,6 +46,8 @@ func TestOverlapOfURLs(t *testing.T) {
 		{"obs://b/?region=cn-north-4", "obs://b/a/?region=cn-north-1", ""},
 		{"ks3://b/?region=cn-beijing", "ks3://b/?endpoint=https://ks3-cn-beijing.ksyuncs.com", "the same place"},
 		{"oss://b/x/?region=cn-hangzhou", "oss://b/?endpoint=oss-cn-hangzhou-internal.aliyuncs.com", "lies inside the destination"},
+		{"azblob://con/x/?account=acc", "azblob://con/?endpoint=https://acc.blob.core.windows.net", "lies inside the destination"},
+		{"azblob://con/?account=acc", "azblob://con/?account=other", ""},
 		{"oss://b/?region=cn-hangzhou", "oss://c/?region=cn-hangzhou", ""},
 		{"gs://b/x/", "gs://b/?endpoint=https://storage.me-central2.rep.googleapis.com", "lies inside the destination"},
 		{"gs://b/", "gs://b/?endpoint=http://127.0.0.1:4443", ""},

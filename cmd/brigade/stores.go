@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/azblob"
 	"github.com/bucketbrigade/brigade/transfer/store/bos"
 	"github.com/bucketbrigade/brigade/transfer/store/cos"
 	"github.com/bucketbrigade/brigade/transfer/store/file"
@@ -18,6 +19,7 @@ func registry() store.Registry {
 	r := store.Registry{
 		"cos":            {Open: cos.Open, Validate: cos.Validate},
 		"bos":            {Open: bos.Open, Validate: bos.Validate},
+		"azblob":         {Open: azblob.Open, Validate: azblob.Validate},
 		"file":           {Open: file.Open, Validate: file.Validate},
 		"kodo":           {Open: kodo.Open, Validate: kodo.Validate},
 		"gs":             {Open: gs.Open, Validate: gs.Validate},

@@ -335,22 +335,6 @@ func TestKodoDamageIsFoundOnReading(t *testing.T) {
 	}
 }
 
-// flipAt changes one byte of what is read.
-type flipAt struct {
-	r  io.Reader
-	at int
-}
-
-// Read reads.
-func (f *flipAt) Read(p []byte) (int, error) {
-	n, err := f.r.Read(p)
-	if f.at >= 0 && f.at < n {
-		p[f.at] ^= 1
-	}
-	f.at -= n
-	return n, err
-}
-
 // Every refusal is one line that says which side, what the vendor's code and request ID are, and what to do.
 func TestBadInputOfKodo(t *testing.T) {
 	to := func(change func(*kodoBucket), options ...string) func(*testing.T, *command) []string {

@@ -22,6 +22,9 @@ const MaxEmptyPages = 1000
 type Listing struct {
 	Prefix   string // of all keys; "" or ending in "/"
 	PageSize int    // keys a page at most
+	// Skips: a listing may begin before its bound, at any key: with the one that is asked for, or with the first of all. What lies
+	// before the bound is left out, and as many pages as that takes are read, large ones.
+	Skips bool
 	// Fetch gets one page of at most keys entries: that of the token, else the first behind the key after.
 	Fetch func(ctx context.Context, token, after string, keys int) (*Page, error)
 	// Object describes an entry, given its relative key.
@@ -44,7 +47,9 @@ func (g *Listing) List(opts store.ListOptions) store.Lister {
 	if after, ok := store.After(opts.From); ok {
 		after = validPrefix(after)
 		l.after = g.Prefix + after
-		l.last, l.hasLast = after, true
+		if l.floor, l.hasFloor = after, g.Skips; !g.Skips {
+			l.last, l.hasLast = after, true
+		}
 	}
 	if opts.First > 0 {
 		l.next = min(opts.First, l.size)
@@ -101,8 +106,12 @@ type lister struct {
 	after string // full key to start behind, where there is no token
 	token string // of the next page
 
-	last    string // key before the next one, relative
-	hasLast bool
+	last     string // key before the next one, relative
+	hasLast  bool
+	floor    string // keys up to here are left out, relative
+	hasFloor bool
+	skipped  bool           // a page was read that did not reach beyond the floor
+	rest     []store.Object // of a page that was larger than what was asked for
 	// anyOrder: keys may come in any order. What tells a listing that goes round in circles is seen then.
 	anyOrder bool
 	seen     circle
@@ -123,14 +132,16 @@ type fetch struct {
 
 // Next implements store.Lister. After an error that may pass, it asks for the same page again.
 func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
-	for range MaxEmptyPages {
+	for empty := 0; empty < MaxEmptyPages; {
 		switch {
 		case l.broken != nil:
 			return nil, l.broken
-		case l.closed, l.ended:
+		case l.closed, l.ended && len(l.rest) == 0:
 			return nil, io.EOF
 		case ctx.Err() != nil:
 			return nil, l.g.Wrap(ctx, ctx.Err())
+		case len(l.rest) > 0:
+			return l.cut(nil), nil
 		}
 		page, err := l.page(ctx)
 		if err != nil {
@@ -145,12 +156,26 @@ func (l *lister) Next(ctx context.Context) ([]store.Object, error) {
 			l.start(ctx)
 		}
 		if len(objects) > 0 {
-			return objects, nil
+			return l.cut(objects), nil
+		}
+		if len(page.Entries) == 0 {
+			empty++
 		}
 	}
 	l.stop()
 	l.broken = &store.Error{Op: "list", Class: store.Permanent, Err: fmt.Errorf("listing gave %d empty pages in a row", MaxEmptyPages)}
 	return nil, l.broken
+}
+
+// cut gives what is left, then objects, no more at once than a page.
+func (l *lister) cut(objects []store.Object) []store.Object {
+	if objects == nil {
+		objects, l.rest = l.rest, nil
+	}
+	if l.opts.Page > 0 && len(objects) > l.size {
+		objects, l.rest = objects[:l.size:l.size], objects[l.size:]
+	}
+	return objects
 }
 
 // page waits for the page under way, or starts it.
@@ -177,7 +202,14 @@ func (l *lister) start(ctx context.Context) {
 	f := &fetch{cancel: cancel, done: make(chan struct{})}
 	l.ahead = f
 	token, after, keys := l.token, l.after, l.next
-	l.asked, l.next = keys, l.size
+	switch l.next = l.size; {
+	case !l.hasFloor:
+	case l.skipped:
+		keys = l.g.PageSize
+	default:
+		keys = min(keys+1, l.g.PageSize) // the bound itself may come first
+	}
+	l.asked = keys
 	go func() {
 		defer close(f.done)
 		f.page, f.err = l.g.Fetch(own, token, after, keys)
@@ -247,7 +279,14 @@ func (l *lister) accept(page *Page) ([]store.Object, error) {
 			l.ended = true
 			return objects, nil
 		}
+		if l.hasFloor && o.Key <= l.floor {
+			continue
+		}
 		objects = append(objects, o)
+	}
+	if l.hasFloor {
+		l.skipped = len(objects) == 0
+		l.hasFloor = l.skipped
 	}
 	return objects, l.advance(page)
 }
