@@ -573,6 +573,9 @@ func (p *pipeline) settleCopy(src *store.Object, res *Result) *settled {
 		if r.Source != "" || r.Sent != "" {
 			done.counts.Verified = 1
 		}
+		if r.Lost = lossLines(res.Lost); len(r.Lost) > 0 {
+			done.counts.Lossy = 1
+		}
 		done.copied, done.wrote = true, res.Destination
 		done.wrote.Key = src.Key
 		if res.Found && p.task.Takeover {

@@ -80,7 +80,7 @@ func (m *multipart) planNew() (partPlan, error) {
 func (m *multipart) layOut(plan partPlan) {
 	m.plan = plan
 	m.want = wantedOfParts(m.job, m.src.Sums, m.plan.sameParts, summedAfter)
-	m.opts = m.options(m.plan.sameParts)
+	m.opts = m.options(m.plan.sameParts, nil)
 	m.held = make([]store.Part, m.plan.n)
 	m.parts = make([]store.Part, m.plan.n)
 	m.sums = make([]store.Checksums, m.plan.n)

@@ -140,6 +140,7 @@ func settledJob(t *api.Totals) *fsm.Job {
 		Counts: fsm.Counts{
 			Listed: o.Listed, Copied: o.Copied, Skipped: o.Skipped, Filtered: o.Filtered, Vanished: o.Vanished, Changed: o.Changed,
 			Failed: o.Failed, Recovered: o.Recovered, Verified: o.Verified, Extra: o.Extra, Deleted: o.Deleted,
+			Lossy:       o.Lossy,
 			BytesListed: b.Listed, BytesFound: b.Found, BytesCopied: b.Copied, BytesSkipped: b.Skipped, BytesMoved: b.Moved,
 		},
 	}

@@ -214,6 +214,8 @@ type Object struct {
 	// Archived is set where the object must be restored before it can be read. A listing tells it by the class alone, so an
 	// object that was restored shows as archived there; Stat is exact.
 	Archived bool
+	// Class is the storage class as a listing tells it; the zero value where it does not. Meta has it as well.
+	Class StorageClass
 	// OneStream is set where the source reads an object from its start only: ranges of it cost all that comes before.
 	OneStream bool
 	// Written is when the destination stored the object, where ModTime does not tell (a file's ctime); zero if unknown.

@@ -11,7 +11,9 @@ import (
 // Fit is store.Fitter's, by the rules. What is kept when not all can be is the same at every call.
 func (r MetaRules) Fit(m store.Metadata) (store.Metadata, []store.Loss) {
 	var lost []store.Loss
-	lose := func(what, name, reason string) { lost = append(lost, store.Loss{What: what, Name: name, Reason: reason}) }
+	lose := func(what, name, reason string) {
+		lost = append(lost, store.Loss{What: what, Name: name, Reason: reason})
+	}
 	r.fitHeaders(&m, lose)
 	r.fitUser(&m, lose)
 	r.fitTags(&m, lose)
