@@ -24,7 +24,7 @@ func everyCommand() []Command {
 		AssignTasks{Grants: []Grant{{1, "n"}}},
 		ReleaseTasks{Tasks: []TaskEpoch{{1, 2}}},
 		AdvanceTask{Task: 1, Epoch: 2, From: []byte{0}, To: []byte{0xff}, FromLine: 3, ToLine: 4, Done: true,
-			Counts:  Counts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
+			Counts:  Counts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17},
 			Objects: 5, Bytes: 6, Digest: digest(1), Classes: map[string]int64{"c": 1}, Failed: segment('f', 1), Audit: segment('a', 1),
 			Cuts: []NewCut{{From: []byte("a"), To: []byte("b"), Segment: segment('s', 1), Objects: 1, Bytes: 2, Digest: digest(2)}}, At: 7,
 			Parts: &PartsResult{Tags: digest(1), CRC64: digest(2), CRC32C: digest(3), Shown: "s", Class: "c", Reason: "r"}},

@@ -447,6 +447,9 @@ func (p *pipeline) account(it *item, done *settled) {
 // settleItem works on a key that needs requests.
 func (p *pipeline) settleItem(ctx context.Context, it *item) (*settled, error) {
 	done, err := p.settleWork(ctx, it)
+	if err == nil && done.class == string(store.Archived) {
+		done, err = p.asArchived(ctx, it.src, done)
+	}
 	if err != nil {
 		return nil, err
 	}

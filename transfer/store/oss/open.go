@@ -111,6 +111,7 @@ func (s *Store) Abilities() store.Abilities {
 	return store.Abilities{
 		Scheme: "oss", Order: store.OrderBytes, ConditionalCreate: true, Pinned: true, Metadata: true,
 		ModTimeUnit: time.Second, ListsByKeys: true, MaxKey: maxKey,
+		Classes: classes(), Tags: true, Access: true, Encryption: true,
 	}
 }
 

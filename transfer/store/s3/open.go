@@ -49,6 +49,11 @@ type Store struct {
 	sums   sumState
 	// keepsDots: the server is known to take "." and ".." in keys literally.
 	keepsDots bool
+	aws       bool // Amazon's own
+	// plain: what a write does not say of the class is STANDARD; vendors with a dialect have a default for each bucket.
+	plain     bool
+	keepsTags bool
+	classes   classes
 
 	identity identity
 	cfg      store.Config
@@ -102,7 +107,12 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 		return nil, err
 	}
 	s.identity = identity{endpoint, s.region, opts.profile}
-	if isAWS(endpoint) {
+	s.classes, s.plain, s.keepsTags = awsClasses(), true, true
+	if d := opts.dialect; d != nil {
+		// What their S3 does of tags is not documented, or they have none.
+		s.classes, s.plain, s.keepsTags = d.classes, false, false
+	}
+	if s.aws = isAWS(endpoint); s.aws {
 		s.sums.crc64.Store(crc64Proven)
 		s.keepsDots = true
 	}
@@ -173,6 +183,7 @@ func (s *Store) Abilities() store.Abilities {
 	return store.Abilities{
 		Scheme: "s3", Order: store.OrderBytes, Conditional: true, Pinned: true, Metadata: true,
 		ModTimeUnit: time.Second, ListsByKeys: true, MaxKey: maxKey,
+		Classes: s.classes.all(), Tags: s.keepsTags, Access: true, Encryption: true,
 	}
 }
 

@@ -201,7 +201,7 @@ func multipartMetadata(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatalf("stat: %v", err)
 	}
-	if diff := cmp.Diff(&want, stat.Meta); diff != "" {
+	if diff := cmp.Diff(&want, ofContent(stat.Meta)); diff != "" {
 		t.Errorf("metadata differs (-put +read):\n%s", diff)
 	}
 }

@@ -35,6 +35,8 @@ type Harness struct {
 	Refuses func(key string) string
 	// ChecksSums: the store checks the sums that are sent along and refuses wrong ones.
 	ChecksSums bool
+	// Forgets names what the server takes without an error and does not keep, of "class", "tags", "access", "encryption".
+	Forgets []string
 }
 
 // refuses tells why a key cannot be tested.
@@ -70,7 +72,7 @@ func (n *notes) add(name, reason string) {
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
 	var n notes
-	for _, c := range slices.Concat(objectChecks(), listChecks(), writeChecks(), multipartChecks(), otherChecks()) {
+	for _, c := range slices.Concat(objectChecks(), listChecks(), writeChecks(), multipartChecks(), otherChecks(), detailChecks()) {
 		t.Run(c.name, func(t *testing.T) {
 			h := open(t)
 			if c.lacks != nil {
