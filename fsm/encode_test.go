@@ -27,7 +27,7 @@ func everyCommand() []Command {
 			Counts:  Counts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17},
 			Objects: 5, Bytes: 6, Digest: digest(1), Classes: map[string]int64{"c": 1}, Failed: segment('f', 1), Audit: segment('a', 1),
 			Cuts: []NewCut{{From: []byte("a"), To: []byte("b"), Segment: segment('s', 1), Objects: 1, Bytes: 2, Digest: digest(2)}}, At: 7,
-			Parts: &PartsResult{Tags: digest(1), CRC64: digest(2), CRC32C: digest(3), Shown: "s", Class: "c", Reason: "r"}},
+			Parts: &PartsResult{Tags: digest(1), CRC64: digest(2), CRC32C: digest(3), CRC64ECMA: digest(4), Shown: "s", Class: "c", Reason: "r"}},
 		FailTask{Task: 1, Epoch: 2, Class: "c", Reason: "r", NotBefore: 3, GiveUp: true, Pause: true, At: 4},
 		SplitTask{Task: 1, Epoch: 2, At: []byte("k"), AtLine: 3},
 		PlanUpload{Task: 1, Epoch: 2, Key: []byte("k"), Known: []string{"a"}, Planned: 3},

@@ -105,9 +105,11 @@ type PartsResult struct {
 	Tags   []byte // SHA-256 over the parts as the store acknowledged them
 	CRC64  []byte // CRC64NVME of the content of the range; empty where it was not computed
 	CRC32C []byte
-	Shown  string // the sum that showed that every part arrived; "" for none
-	Class  string
-	Reason string
+	// CRC64ECMA is what OSS and its relatives tell of an object that was made of parts.
+	CRC64ECMA []byte
+	Shown     string // the sum that showed that every part arrived; "" for none
+	Class     string
+	Reason    string
 }
 
 // Advance is what a task settled in [From, To), or lines [FromLine, ToLine).

@@ -59,3 +59,13 @@ func TestImportAwaitsArchivedObjects(t *testing.T) {
 	contains(t, "stderr", errs, "waiting for 1 archived objects to be restored, looked for again at ")
 	contains(t, "stdout", out, "pass 1 done, every object is accounted for")
 }
+
+// TestClassThatTheDestinationLacks is refused when the job is submitted, by import and by a cluster.
+func TestClassThatTheDestinationLacks(t *testing.T) {
+	n := startNode(t)
+	const says = `preserve.storage_class: the destination has no storage class "ICE"; allowed: keep, default`
+	_, errs := n.run(codeMisuse, "import", n.src, n.dst, "--set", "preserve.storage_class=ICE")
+	contains(t, "import", errs, says)
+	_, errs = n.run(codeMisuse, "ctl", "add", n.jobFile("photos", "preserve: {storage_class: ICE}"))
+	contains(t, "ctl add", errs, says)
+}

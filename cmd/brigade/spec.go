@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -67,22 +68,45 @@ func keepingOf(p fsm.Preserve) transfer.Keep {
 	return k
 }
 
-// checkClass refuses a storage class that the destination does not have.
-func checkClass(at *side, dst store.Destination, class string) error {
+// unknownClass tells what is wrong with a storage class that a destination does not have; "" where it has it.
+func unknownClass(dst store.Destination, class string) (wrong, allowed string) {
 	known := dst.Abilities().Classes
 	if class == "" || slices.ContainsFunc(known, func(c store.StorageClass) bool { return c.Name == class }) {
+		return "", ""
+	}
+	names := []string{conf.ClassKeep, conf.ClassDefault}
+	for _, c := range known {
+		names = append(names, c.Name)
+	}
+	return fmt.Sprintf("the destination has no storage class %q", class), strings.Join(names, ", ")
+}
+
+// checkClass refuses a storage class that the destination, which is open, does not have.
+func checkClass(at *side, dst store.Destination, class string) error {
+	wrong, allowed := unknownClass(dst, class)
+	if wrong == "" {
 		return nil
 	}
-	names := make([]string, len(known))
-	for i, c := range known {
-		names[i] = c.Name
+	return &sideError{at, &store.Error{Op: "open", Class: store.Misconfigured, Err: fmt.Errorf("preserve.storage_class: %s; allowed: %s", wrong, allowed)}}
+}
+
+// checkClassOf refuses a storage class that a job names and its destination does not have, before anything is sent. A destination
+// that cannot be opened here is left to those who work with it.
+func (a *app) checkClassOf(ctx context.Context, job *conf.Job, ends sides) error {
+	class := keepingOf(preserveOf(job.Preserve)).Class
+	if class == "" || ends.destination == nil || job.Type != "copy" {
+		return nil
 	}
-	allowed := "keep, default"
-	if len(names) > 0 {
-		allowed += ", " + strings.Join(names, ", ")
+	d := ends.destination
+	dst, err := a.stores.Open(ctx, store.Config{Location: d.at, Role: d.role, Credentials: d.creds, Concurrency: 1})
+	if err != nil {
+		return nil
 	}
-	return &sideError{at, &store.Error{Op: "open", Class: store.Misconfigured,
-		Err: fmt.Errorf("preserve.storage_class: there is no class %q; allowed: %s", class, allowed)}}
+	defer dst.Close()
+	if wrong, allowed := unknownClass(dst, class); wrong != "" {
+		return misuse(job.Fail("preserve.storage_class", wrong, allowed))
+	}
+	return nil
 }
 
 // decodeSpec reads the description that a job was submitted with.

@@ -118,8 +118,8 @@ func TestFidelityBetweenS3AndOSS(t *testing.T) {
 	wantTags(t, "back at S3", to.tags(t, "k"), map[string]string{"colour": "red"})
 
 	wrong := c.run(t, "import", b.location("copy/"), to.location("x/"), "--yes", "--set", "preserve.storage_class=Lukewarm")
-	wrong.want(t, 1)
-	if !strings.Contains(wrong.stderr, `there is no class "Lukewarm"`) || !strings.Contains(wrong.stderr, "STANDARD_IA") {
+	wrong.want(t, 2)
+	if !strings.Contains(wrong.stderr, `the destination has no storage class "Lukewarm"; allowed: keep, default, STANDARD`) || !strings.Contains(wrong.stderr, "STANDARD_IA") {
 		t.Errorf("stderr: %s", wrong.stderr)
 	}
 }
