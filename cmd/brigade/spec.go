@@ -102,8 +102,11 @@ func (a *app) checkClassOf(ctx context.Context, job *conf.Job, ends sides) error
 	if err != nil {
 		return nil
 	}
-	defer dst.Close()
-	if wrong, allowed := unknownClass(dst, class); wrong != "" {
+	wrong, allowed := unknownClass(dst, class)
+	if err := dst.Close(); err != nil {
+		return refused(fmt.Errorf("close %s: %w", d.at, err))
+	}
+	if wrong != "" {
 		return misuse(job.Fail("preserve.storage_class", wrong, allowed))
 	}
 	return nil
