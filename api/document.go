@@ -51,6 +51,7 @@ type Objects struct {
 	Verified  int64 `json:"verified"`
 	Extra     int64 `json:"extra"`
 	Deleted   int64 `json:"deleted"`
+	Lossy     int64 `json:"lossy"` // of Copied: they lost some of what they had besides their bytes
 }
 
 // Bytes are sums of sizes; Moved is what went to the destination, failed attempts included.
@@ -154,6 +155,7 @@ func objectsOf(c fsm.Counts) Objects {
 	return Objects{
 		Listed: c.Listed, Found: c.Found(), Copied: c.Copied, Skipped: c.Skipped, Filtered: c.Filtered, Vanished: c.Vanished,
 		Changed: c.Changed, Failed: c.Failed, Recovered: c.Recovered, Verified: c.Verified, Extra: c.Extra, Deleted: c.Deleted,
+		Lossy: c.Lossy,
 	}
 }
 

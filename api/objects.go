@@ -82,6 +82,8 @@ type Evidence struct {
 	Extra         KeyGroup         `json:"extra"` // at the destination only
 	Vanished      KeyGroup         `json:"vanished"`
 	Changed       KeyGroup         `json:"changed"`
+	Lossy         KeyGroup         `json:"lossy"`          // copied, and lost some of what they had besides their bytes
+	Lost          map[string]int64 `json:"lost,omitempty"` // what that is, by kind: tag, storage class
 }
 
 // KeyGroup counts keys and names the first.

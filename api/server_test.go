@@ -117,7 +117,7 @@ func TestJobDocument(t *testing.T) {
 	b.failed = []KeyError{NewKeyError("a", "auth", "no"), NewKeyError("b\xff", "other", "x")}
 	_, body := b.request(http.MethodGet, "/v1/jobs/j", "", nil)
 	const want = `{"id":"j","state":"failed","reason":"1 objects failed, 0 ranges were given up","pass":1,"listing_done":true,
-"objects":{"listed":3,"found":3,"copied":2,"skipped":0,"filtered":0,"vanished":0,"changed":0,"failed":1,"recovered":0,"verified":0,"extra":0,"deleted":0},
+"objects":{"listed":3,"found":3,"copied":2,"skipped":0,"filtered":0,"vanished":0,"changed":0,"failed":1,"recovered":0,"verified":0,"extra":0,"deleted":0,"lossy":0},
 "bytes":{"listed":0,"found":0,"copied":0,"skipped":0,"moved":0},"rate":{"bytes_per_second":0,"objects_per_second":0},"eta_seconds":null,
 "tasks":{"pending":0,"running":0,"failed":0,"done":0},"errors":[{"key":"a","class":"auth","reason":"no"},{"key":"b\ufffd","key_base64":"Yv8=","class":"other","reason":"x"}],
 "started_at":"1970-01-01T00:00:00.000000002Z","finished_at":"1970-01-01T00:00:00.000000003Z","next_pass_at":null,"index":5}`
@@ -386,7 +386,7 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s has no meaning", s.Name)
 		}
 	}
-	want := map[string]string{MaxTasks: "set 16", LogLevel: "set debug", MaxJobs: "default unlimited", Stall: "default 5m", Memory: "default each node's own"}
+	want := map[string]string{MaxTasks: "set 16", LogLevel: "set debug", MaxJobs: "default unlimited", Stall: "default 5m", Memory: "default each node's own", Archived: "default 5m"}
 	if d := cmp.Diff(want, origins); d != "" {
 		t.Error(d)
 	}

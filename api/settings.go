@@ -44,6 +44,7 @@ const (
 	MaxJobs  = fsm.SettingMaxJobs
 	MaxTasks = fsm.SettingMaxTasks
 	Stall    = fsm.SettingTaskStall
+	Archived = fsm.SettingArchivedEvery
 	LogLevel = "log.level"
 	Memory   = "memory"
 )
@@ -56,6 +57,7 @@ const (
 
 func settingKinds() []settingKind {
 	return []settingKind{
+		{Archived, "5m", "how often archived objects that are being restored are looked for again", "a duration from 1m to 24h", durationOf(time.Minute, 24*time.Hour)},
 		{LogLevel, "info", "what the nodes log", "debug, info, warn, error", func(v string) bool {
 			return slices.Contains([]string{"debug", "info", "warn", "error"}, v)
 		}},

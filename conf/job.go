@@ -29,6 +29,8 @@ type Job struct {
 	Task        Task
 	Preserve    Preserve
 	Limits      Limits
+	Archived    string // fail, skip, restore: what becomes of objects that must be restored before they are read
+	Restore     Restore
 	List        string // where the cluster keeps the list that keys come from: ListPrefix and the name of a segment, or ""
 	MaxFailures int64  // failed objects that pause the job; 0 means the default
 	Priority    int    // jobs of a higher one get all that they can use first; -MaxPriority to MaxPriority
@@ -60,7 +62,27 @@ type Task struct {
 }
 
 // Preserve says what is kept besides the bytes.
-type Preserve struct{ Metadata bool }
+type Preserve struct {
+	Metadata     bool   // content headers and user metadata
+	Tags         bool   // costs a request each object
+	ACL          bool   // the same
+	StorageClass string // keep, default, or a class by the destination's name for it
+	Encryption   bool
+	MTime        string // auto, always: when the modification time is recorded in metadata
+	MD5          bool   // is recorded in metadata where it is known before the write
+}
+
+// Words that preserve.storage_class takes besides names of classes.
+const (
+	ClassKeep    = "keep"
+	ClassDefault = "default"
+)
+
+// Restore says how archived objects are asked for.
+type Restore struct {
+	Days  int    // they can be read for
+	Speed string // the source's own word, "" for its default
+}
 
 // Limits bound what a job takes of the network, on all nodes together.
 type Limits struct {
@@ -72,9 +94,10 @@ func New(origin string) *Job {
 	return &Job{
 		Type: "copy", Compare: "default", Verify: "checksum",
 		Task:     Task{Objects: 10_000, Bytes: 1_000_000_000},
-		Preserve: Preserve{Metadata: true},
-		written:  map[string]position{},
-		start:    position{origin: origin},
+		Preserve: Preserve{Metadata: true, StorageClass: ClassKeep, MTime: "auto"},
+		Archived: "fail", Restore: Restore{Days: 3},
+		written: map[string]position{},
+		start:   position{origin: origin},
 	}
 }
 
@@ -143,12 +166,19 @@ func (j *Job) Validate() error {
 		return j.Fail("source.url", "is missing", "a store URL such as s3://bucket/prefix, or a path")
 	}
 	if j.Type == "list" {
-		for _, key := range []string{"destination.url", "compare", "verify"} {
+		for _, key := range []string{"destination.url", "compare", "verify", "archived", "restore.days", "restore.speed"} {
 			if j.Written(key) {
 				return j.Fail(key, "does not go with type list, which only reads the source", "")
 			}
 		}
 		return nil
+	}
+	if j.Archived != "restore" {
+		for _, key := range []string{"restore.days", "restore.speed"} {
+			if j.Written(key) {
+				return j.Fail(key, "stands without archived: restore", "")
+			}
+		}
 	}
 	if j.Destination.URL == "" {
 		return j.Fail("destination.url", "is missing", "a store URL such as s3://bucket/prefix, or a path")

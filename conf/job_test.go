@@ -50,6 +50,7 @@ func TestParseFull(t *testing.T) {
 			Filter: Filter{Include: []string{"*.jpg", "{a,b}/*.png"}, Exclude: []string{"tmp/**"},
 				Since: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), MinSize: 65536},
 			Compare: "size", Verify: "none", Task: Task{500, 1_000_000_000}, MaxFailures: 7, Priority: -3,
+			Preserve: Preserve{StorageClass: ClassKeep, MTime: "auto"}, Archived: "fail", Restore: Restore{Days: 3},
 		}
 		if diff := cmp.Diff(want, j, cmpopts.IgnoreUnexported(Job{}), cmp.AllowUnexported(Secret{})); diff != "" {
 			t.Errorf("line ends %q: job differs (-want +got):\n%s", eol, diff)
@@ -84,7 +85,7 @@ func TestParseErrors(t *testing.T) {
 		{"tab", "source:\n\turl: /a\n", `job.yaml:2:1: is not YAML: `},
 		{"not text", "id: \xff\n", `job.yaml:1:1: is not text in UTF-8; allowed: a job file in YAML`},
 		{"old format", "# c\njobName=x\nsrcType=local\n", `job.yaml:2:1: this looks like a job.cfg of ossimport or osstransfer (key=value), which is not supported by this version; allowed: a job file in YAML`},
-		{"unknown key", sides + "compar: size\n", `job.yaml:3:1: compar: unknown key, did you mean "compare"?; allowed: id, type, source, destination, filter, compare, verify, task, preserve, max_failures`},
+		{"unknown key", sides + "compar: size\n", `job.yaml:3:1: compar: unknown key, did you mean "compare"?; allowed: id, type, source, destination, filter, compare, verify, task, preserve, archived, restore, max_failures`},
 		{"unknown nested", "source: {ur: /a}\n", `job.yaml:1:10: source.ur: unknown key, did you mean "url"?; allowed: url, access_key, secret_key, session_token`},
 		{"misplaced", "include: [a]\n", `job.yaml:1:1: include: unknown key, did you mean "filter.include"?; allowed: id,`},
 		{"far from all", "zzzzzzzz: 1\n", `job.yaml:1:1: zzzzzzzz: unknown key; allowed: id,`},
@@ -93,8 +94,12 @@ func TestParseErrors(t *testing.T) {
 		{"limits", "limits: {requests: 5}\n", `job.yaml:1:10: limits.requests: is not supported by this version`},
 		{"notify", "notify: {mail: [a]}\n", `job.yaml:1:1: notify: is not supported by this version`},
 		{"priority", "priority: 1001\n", `job.yaml:1:1: priority: 1001 is out of range; allowed: a whole number from -1000 to 1000`},
-		{"tags", "preserve: {tags: true}\n", `job.yaml:1:12: preserve.tags: "true" is not supported by this version; allowed: false`},
-		{"storage class", "preserve:\n  storage_class: IA\n", `job.yaml:2:3: preserve.storage_class: "IA" is not supported by this version; allowed: keep`},
+		{"tags", "preserve: {tags: yes please}\n", `job.yaml:1:12: preserve.tags: "yes please" is neither true nor false; allowed: true, false`},
+		{"tag", "preserve: {tag: true}\n", `job.yaml:1:12: preserve.tag: unknown key, did you mean "tags"?; allowed: metadata, tags, acl, storage_class, encryption, mtime, md5`},
+		{"storage class", "preserve:\n  storage_class: I A\n", `job.yaml:2:3: preserve.storage_class: "I A" is no storage class; allowed: keep, default, or a storage class`},
+		{"mtime", "preserve: {mtime: never}\n", `job.yaml:1:12: preserve.mtime: "never" is not known; allowed: auto, always`},
+		{"archived", "archived: wait\n", `job.yaml:1:1: archived: "wait" is not known, did you mean "fail"?; allowed: fail, skip, restore`},
+		{"restore days", "restore: {days: 0}\n", `job.yaml:1:11: restore.days: 0 is out of range; allowed: a whole number from 1 to 365`},
 		{"reread", "verify: reread\n", `job.yaml:1:1: verify: "reread" is not supported by this version; allowed: none, size, checksum`},
 		{"sample", "verify: sample:1%\n", `job.yaml:1:1: verify: "sample:1%" is not supported by this version; allowed: none, size, checksum`},
 		{"compare", "compare: sise\n", `job.yaml:1:1: compare: "sise" is not known, did you mean "size"?; allowed: default, always, missing, size, mtime, etag, checksum`},

@@ -51,13 +51,27 @@ func keys() []key {
 			return bad
 		}},
 		{path: "preserve"},
-		{path: "preserve.metadata", set: func(j *Job, v value) (bad *problem) {
-			j.Preserve.Metadata, bad = v.boolean()
+		truth("preserve.metadata", func(j *Job) *bool { return &j.Preserve.Metadata }),
+		truth("preserve.tags", func(j *Job) *bool { return &j.Preserve.Tags }),
+		truth("preserve.acl", func(j *Job) *bool { return &j.Preserve.ACL }),
+		{path: "preserve.storage_class", set: setClass},
+		truth("preserve.encryption", func(j *Job) *bool { return &j.Preserve.Encryption }),
+		{path: "preserve.mtime", set: func(j *Job, v value) (bad *problem) {
+			j.Preserve.MTime, bad = v.oneOf(Words("preserve.mtime"))
 			return bad
 		}},
-		{path: "preserve.tags", set: onlyDefault("false")},
-		{path: "preserve.acl", set: onlyDefault("false")},
-		{path: "preserve.storage_class", set: onlyDefault("keep")},
+		truth("preserve.md5", func(j *Job) *bool { return &j.Preserve.MD5 }),
+		{path: "archived", set: func(j *Job, v value) (bad *problem) {
+			j.Archived, bad = v.oneOf(Words("archived"))
+			return bad
+		}},
+		{path: "restore"},
+		{path: "restore.days", set: func(j *Job, v value) *problem {
+			n, bad := v.count(1, 365)
+			j.Restore.Days = int(n)
+			return bad
+		}},
+		{path: "restore.speed", set: setSpeed},
 		{path: "max_failures", set: func(j *Job, v value) (bad *problem) {
 			j.MaxFailures, bad = v.count(1, 1<<53)
 			return bad
@@ -89,6 +103,10 @@ func Words(path string) []string {
 		return []string{"default", "always", "missing", "size", "mtime", "etag", "checksum"}
 	case "verify":
 		return []string{"none", "size", "checksum"}
+	case "preserve.mtime":
+		return []string{"auto", "always"}
+	case "archived":
+		return []string{"fail", "skip", "restore"}
 	}
 	return nil
 }
@@ -198,18 +216,44 @@ func setPatterns(to *[]string, v value) *problem {
 	return nil
 }
 
-// onlyDefault accepts a key of the format that is not built yet as long as it asks for nothing.
-func onlyDefault(word string) func(*Job, value) *problem {
-	return func(_ *Job, v value) *problem {
-		text, bad := v.scalar(word)
-		if bad != nil {
-			return bad
-		}
-		if !strings.EqualFold(text, word) {
-			return &problem{fmt.Sprintf("%q is %s", text, unsupported), word}
-		}
-		return nil
+// truth is a key that is true or false.
+func truth(path string, at func(*Job) *bool) key {
+	return key{path: path, set: func(j *Job, v value) (bad *problem) {
+		*at(j), bad = v.boolean()
+		return bad
+	}}
+}
+
+// className is what vendors' names of storage classes and speeds of restoring look like.
+var className = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+func setClass(j *Job, v value) *problem {
+	const allowed = "keep, default, or a storage class as the destination names it, such as STANDARD_IA"
+	text, bad := v.scalar(allowed)
+	if bad != nil {
+		return bad
 	}
+	if !className.MatchString(text) {
+		return &problem{fmt.Sprintf("%q is no storage class", text), allowed}
+	}
+	if lower := strings.ToLower(text); lower == ClassKeep || lower == ClassDefault {
+		text = lower
+	}
+	j.Preserve.StorageClass = text
+	return nil
+}
+
+func setSpeed(j *Job, v value) *problem {
+	const allowed = "a speed as the source names it, such as Standard, Bulk or Expedited"
+	text, bad := v.scalar(allowed)
+	if bad != nil {
+		return bad
+	}
+	if text != "" && !className.MatchString(text) {
+		return &problem{fmt.Sprintf("%q is no speed of restoring", text), allowed}
+	}
+	j.Restore.Speed = text
+	return nil
 }
 
 // apply sets all fields of a mapping.

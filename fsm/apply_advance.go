@@ -173,6 +173,6 @@ func tooManyFailures(j *Job) bool {
 	if percent == 0 {
 		percent = 1
 	}
-	failed := j.Counts.Failed - j.Tolerated
+	failed := j.Counts.Failed - j.Awaited() - j.Tolerated
 	return failed > limit && float64(failed) > float64(j.Counts.Found())*percent/100
 }

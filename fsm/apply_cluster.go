@@ -16,6 +16,9 @@ const (
 // SettingTaskStall is how long a task may do nothing before it is taken away, as Go writes a duration.
 const SettingTaskStall = "task_stall"
 
+// SettingArchivedEvery is how often objects that are being restored are looked for again at first, as Go writes a duration.
+const SettingArchivedEvery = "archived_every"
+
 // Limit returns a setting that is a number, 0 where there is no limit.
 func (s *State) Limit(setting string) int {
 	n, err := strconv.Atoi(s.settings[setting])

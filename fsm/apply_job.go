@@ -83,6 +83,9 @@ func (s *State) finishPass(c FinishPass) error {
 	job.State, job.Reason, job.Class = Succeeded, "", ""
 	if job.Counts.Failed > 0 || job.TasksLost > 0 {
 		job.State, job.RetryAt = Failed, max(c.RetryAt, 0)
+		if job.Awaited() > 0 && job.Awaiting == 0 {
+			job.Awaiting = c.At
+		}
 		job.Reason = failedReason(job)
 	}
 	s.jobs[job.ID] = job
@@ -90,6 +93,13 @@ func (s *State) finishPass(c FinishPass) error {
 }
 
 func failedReason(j *Job) string {
+	if n := j.Awaited(); n > 0 && j.RetryAt != 0 {
+		reason := fmt.Sprintf("waiting for %d archived objects to be restored, looked for again at %s", n, time.Unix(0, j.RetryAt).UTC().Format(time.RFC3339))
+		if more := j.Counts.Failed - n; more > 0 {
+			reason += fmt.Sprintf("; %d other objects failed", more)
+		}
+		return reason
+	}
 	reason := fmt.Sprintf("%d objects failed, %d ranges were given up", j.Counts.Failed, j.TasksLost)
 	if more := j.TasksLost - int64(len(j.LostRanges)); more > 0 {
 		reason += fmt.Sprintf(", %d of these are not recorded and need another pass", more)
@@ -144,7 +154,7 @@ func (s *State) continueJob(c ContinueJob) error {
 	if job.Pass == 0 {
 		job.State = Pending
 	}
-	job.Tolerated = job.Counts.Failed
+	job.Tolerated = job.Counts.Failed - job.Awaited()
 	s.jobs[job.ID] = job
 	return nil
 }
@@ -232,8 +242,10 @@ func (s *State) retryJob(c RetryJob) error {
 	job.Retries, job.RetryAt = 0, 0
 	if c.Auto {
 		job.Retries = old.Retries + 1
+	} else {
+		job.Awaiting = 0
 	}
-	job.Tolerated = job.Counts.Failed
+	job.Tolerated = job.Counts.Failed - job.Awaited()
 	for _, seg := range job.Failed {
 		s.addTask(job, &Task{Kind: ListTask, Segment: &seg, EndLine: seg.Lines, Retry: true})
 	}

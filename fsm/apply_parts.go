@@ -202,7 +202,7 @@ func checkPartsAdvance(t *Task, c *AdvanceTask) error {
 	case c.Counts != Counts{BytesMoved: c.Counts.BytesMoved} || c.Objects != 0 || c.Bytes != 0 || len(c.Digest) != 0 ||
 		len(c.Classes) != 0 || c.Failed != nil || c.Audit != nil:
 		return invalid("a parts task counts nothing but bytes moved")
-	case r.Class == "" && len(r.Tags) != nameSize, len(r.Tags) > nameSize, len(r.CRC64) > sumSize, len(r.CRC32C) > sumSize,
+	case r.Class == "" && len(r.Tags) != nameSize, len(r.Tags) > nameSize, len(r.CRC64) > sumSize, len(r.CRC32C) > sumSize, len(r.CRC64ECMA) > sumSize,
 		len(r.Shown) > maxName, len(r.Class) > maxName, len(r.Reason) > maxReason:
 		return invalid("result of parts out of bounds")
 	}

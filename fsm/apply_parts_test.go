@@ -100,6 +100,7 @@ func TestPartsAreSent(t *testing.T) {
 		"a listing":      func(c *AdvanceTask) { c.Objects = 1 },
 		"short tags":     func(c *AdvanceTask) { c.Parts = &PartsResult{Tags: []byte("x")} },
 		"long sum":       func(c *AdvanceTask) { c.Parts.CRC64 = make([]byte, 9) },
+		"long other sum": func(c *AdvanceTask) { c.Parts.CRC64ECMA = make([]byte, 9) },
 		"failed keys":    func(c *AdvanceTask) { c.Failed = segment('f', 1) },
 		"classes":        func(c *AdvanceTask) { c.Classes = map[string]int64{"auth": 1} },
 	} {

@@ -85,10 +85,10 @@ func short(s string) string {
 func before(a, end []byte) bool { return len(end) == 0 || bytes.Compare(a, end) < 0 }
 
 // fields are the counters one by one.
-func (c Counts) fields() [16]int64 {
+func (c Counts) fields() [17]int64 {
 	return [...]int64{
 		c.Listed, c.Copied, c.Skipped, c.Filtered, c.Vanished, c.Changed, c.Failed, c.Recovered, c.Verified, c.Extra,
-		c.Deleted, c.BytesListed, c.BytesFound, c.BytesCopied, c.BytesSkipped, c.BytesMoved,
+		c.Deleted, c.Lossy, c.BytesListed, c.BytesFound, c.BytesCopied, c.BytesSkipped, c.BytesMoved,
 	}
 }
 

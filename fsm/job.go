@@ -54,6 +54,8 @@ type Job struct {
 	Retries   int   `json:"retries,omitempty"`   // retries in this pass that the leader made by itself, since anybody else did
 	RetryAt   int64 `json:"retry_at,omitempty"`  // when the leader retries a failed job by itself; 0 for not at all
 
+	Awaiting int64 `json:"awaiting,omitempty"` // since when the pass has been waiting for archived objects alone; 0 for not at all
+
 	Places *Places `json:"places,omitempty"` // what both sides are, kept over passes; nil where nothing can be said
 
 	Incarnation uint64 `json:"incarnation,omitempty"` // times the job was started afresh
@@ -72,6 +74,18 @@ type JobLimits struct {
 	MaxFailures        int64      `json:"max_failures,omitempty"`         // failed objects that pause the job; 0 means 10,000
 	MaxFailuresPercent float64    `json:"max_failures_percent,omitempty"` // share of found that must be exceeded too; 0 means 1
 	Bandwidth          []RateSlot `json:"bandwidth,omitempty"`            // timetable of the week, ascending; none is no limit
+	AwaitArchived      bool       `json:"await_archived,omitempty"`       // objects of class ArchivedClass are being restored: they are waited for
+}
+
+// ArchivedClass is the class of failures of objects that must be restored before they can be read.
+const ArchivedClass = "archived"
+
+// Awaited is how many failed objects of a job are being restored, and will be tried again.
+func (j *Job) Awaited() int64 {
+	if !j.Limits.AwaitArchived {
+		return 0
+	}
+	return j.Classes[ArchivedClass]
 }
 
 // MaxSegments bounds Job.Audit and Job.Failed: past it the leader writes a manifest segment and proposes FoldSegments.
@@ -94,6 +108,7 @@ type Counts struct {
 	Verified  int64 `json:"ve,omitempty"`
 	Extra     int64 `json:"e,omitempty"`
 	Deleted   int64 `json:"d,omitempty"`
+	Lossy     int64 `json:"lo,omitempty"` // copied objects that lost some of what they had besides their bytes
 
 	BytesListed  int64 `json:"bl,omitempty"`
 	BytesFound   int64 `json:"bf,omitempty"`
@@ -112,7 +127,7 @@ func (c Counts) Add(d Counts) Counts {
 	return Counts{
 		c.Listed + d.Listed, c.Copied + d.Copied, c.Skipped + d.Skipped, c.Filtered + d.Filtered, c.Vanished + d.Vanished,
 		c.Changed + d.Changed, c.Failed + d.Failed, c.Recovered + d.Recovered, c.Verified + d.Verified, c.Extra + d.Extra,
-		c.Deleted + d.Deleted, c.BytesListed + d.BytesListed, c.BytesFound + d.BytesFound, c.BytesCopied + d.BytesCopied,
+		c.Deleted + d.Deleted, c.Lossy + d.Lossy, c.BytesListed + d.BytesListed, c.BytesFound + d.BytesFound, c.BytesCopied + d.BytesCopied,
 		c.BytesSkipped + d.BytesSkipped, c.BytesMoved + d.BytesMoved,
 	}
 }

@@ -67,3 +67,35 @@ func TestNoRetryOfSuccess(t *testing.T) {
 		t.Errorf("%+v", j)
 	}
 }
+
+// TestAwaitedObjects are no reason to pause a job; while the leader means to look for them again, the job says that it waits, and
+// since when is kept over the looks.
+func TestAwaitedObjects(t *testing.T) {
+	b := running(t)
+	b.must(SetJobLimits{Job: "j", Nonce: testNonce, Spec: b.job("j").Spec, Limits: JobLimits{AwaitArchived: true, MaxFailures: 1, MaxFailuresPercent: 1e-9}})
+	b.must(AdvanceTask{Task: 1, Epoch: b.lease(1), Done: true, Counts: Counts{Listed: 6, Failed: 6},
+		Classes: map[string]int64{ArchivedClass: 5, "auth": 1}, Failed: segment('f', 6)})
+	if j := b.job("j"); j.State != Running || j.Awaited() != 5 {
+		t.Fatalf("%+v", j)
+	}
+	const planned = 1_700_000_000_000_000_000
+	b.must(FinishPass{Job: "j", Nonce: testNonce, Pass: 1, At: 600, RetryAt: planned})
+	j := b.job("j")
+	if j.Awaiting != 600 || j.Reason != "waiting for 5 archived objects to be restored, looked for again at 2023-11-14T22:13:20Z; 1 other objects failed" {
+		t.Fatalf("%+v", j)
+	}
+	b.must(RetryJob{Job: "j", Nonce: testNonce, Auto: true, At: 700})
+	if j := b.job("j"); j.Awaiting != 600 || j.Tolerated != 1 {
+		t.Fatalf("%+v", j)
+	}
+	b.must(AdvanceTask{Task: 2, Epoch: b.lease(2), ToLine: 6, Done: true, Counts: Counts{Copied: 1, Failed: -1},
+		Classes: map[string]int64{ArchivedClass: -1}, Failed: segment('f', 5)},
+		FinishPass{Job: "j", Nonce: testNonce, Pass: 1, At: 800, RetryAt: planned})
+	if j := b.job("j"); j.Awaiting != 600 || j.Awaited() != 4 {
+		t.Fatalf("%+v", j)
+	}
+	b.must(RetryJob{Job: "j", Nonce: testNonce, At: 900})
+	if j := b.job("j"); j.Awaiting != 0 {
+		t.Errorf("asked for by somebody: %+v", j)
+	}
+}

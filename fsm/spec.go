@@ -5,20 +5,22 @@ const SpecVersion = 1
 
 // Spec is the description of a job as submitted, with defaults filled in and credentials sealed.
 type Spec struct {
-	Version     int        `json:"version"`
-	ID          string     `json:"id"`
-	Type        string     `json:"type"`
-	Source      Side       `json:"source"`
-	Destination *Side      `json:"destination,omitempty"` // nil for type list
-	Filter      FilterSpec `json:"filter"`
-	Compare     string     `json:"compare"`
-	Verify      string     `json:"verify"`
-	Task        TaskSpec   `json:"task"`
-	Preserve    Preserve   `json:"preserve"`
-	Limits      LimitsSpec `json:"limits,omitzero"`
-	MaxFailures int64      `json:"max_failures,omitempty"`
-	Priority    int        `json:"priority,omitempty"`
-	List        []byte     `json:"list,omitempty"` // name of the segment that lists the segments of an uploaded list
+	Version     int         `json:"version"`
+	ID          string      `json:"id"`
+	Type        string      `json:"type"`
+	Source      Side        `json:"source"`
+	Destination *Side       `json:"destination,omitempty"` // nil for type list
+	Filter      FilterSpec  `json:"filter"`
+	Compare     string      `json:"compare"`
+	Verify      string      `json:"verify"`
+	Task        TaskSpec    `json:"task"`
+	Preserve    Preserve    `json:"preserve"`
+	Limits      LimitsSpec  `json:"limits,omitzero"`
+	Archived    string      `json:"archived,omitempty"` // skip, restore, or "" for fail
+	Restore     RestoreSpec `json:"restore,omitzero"`
+	MaxFailures int64       `json:"max_failures,omitempty"`
+	Priority    int         `json:"priority,omitempty"`
+	List        []byte      `json:"list,omitempty"` // name of the segment that lists the segments of an uploaded list
 }
 
 // Side is a source or destination.
@@ -50,6 +52,19 @@ type LimitsSpec struct {
 }
 
 // Preserve says what is kept besides the bytes.
+// Specs written before there was more than metadata have the rest empty, which means what those jobs did: nothing else is kept.
 type Preserve struct {
-	Metadata bool `json:"metadata"`
+	Metadata     bool   `json:"metadata"`
+	Tags         bool   `json:"tags,omitempty"`
+	ACL          bool   `json:"acl,omitempty"`
+	StorageClass string `json:"storage_class,omitempty"` // keep, default, the destination's name of one class, or "" as default
+	Encryption   bool   `json:"encryption,omitempty"`
+	MTime        string `json:"mtime,omitempty"` // always, or "" for auto
+	MD5          bool   `json:"md5,omitempty"`
+}
+
+// RestoreSpec says how archived objects are asked for.
+type RestoreSpec struct {
+	Days  int    `json:"days"`
+	Speed string `json:"speed,omitempty"`
 }

@@ -72,9 +72,11 @@ type PartsResult struct {
 	Tags   []byte `json:"g,omitempty"` // SHA-256 over the parts as the store acknowledged them
 	CRC64  []byte `json:"c,omitempty"` // CRC64NVME of the range's content; nil where it was not computed
 	CRC32C []byte `json:"d,omitempty"`
-	Shown  string `json:"s,omitempty"` // the sum that showed that every part arrived; "" for none
-	Class  string `json:"x,omitempty"`
-	Reason string `json:"r,omitempty"`
+	// CRC64ECMA is what OSS and its relatives tell of an object that was made of parts.
+	CRC64ECMA []byte `json:"m,omitempty"`
+	Shown     string `json:"s,omitempty"` // the sum that showed that every part arrived; "" for none
+	Class     string `json:"x,omitempty"`
+	Reason    string `json:"r,omitempty"`
 }
 
 // byLine tells whether the task's bounds are numbers, of lines or parts.

@@ -89,7 +89,7 @@ func countsFrom(c transfer.Counts) fsm.Counts {
 	return fsm.Counts{
 		Listed: c.Listed, Copied: c.Copied, Skipped: c.Skipped, Filtered: c.Filtered, Vanished: c.Vanished,
 		Changed: c.Changed, Failed: c.Failed, Recovered: c.Recovered, Verified: c.Verified, Extra: c.Extra,
-		Deleted: c.Deleted, BytesListed: c.BytesListed, BytesFound: c.BytesFound, BytesCopied: c.BytesCopied,
+		Deleted: c.Deleted, Lossy: c.Lossy, BytesListed: c.BytesListed, BytesFound: c.BytesFound, BytesCopied: c.BytesCopied,
 		BytesSkipped: c.BytesSkipped, BytesMoved: c.BytesMoved,
 	}
 }

@@ -50,6 +50,8 @@ type LeaderConfig struct {
 	OutstandingLimit int
 	// Retries is how often a pass that failed for reasons that may pass is retried without being asked; 0 means never.
 	Retries int
+	// ArchivedEvery is how often archived objects that are being restored are looked for at first; 0 means 5 min.
+	ArchivedEvery time.Duration
 	// TaskStall is how long a task may do nothing before it is given to another holder; 0 means 5 min.
 	TaskStall time.Duration
 }
@@ -82,6 +84,9 @@ func NewLeader(cfg LeaderConfig) *Leader {
 	}
 	if cfg.OutstandingLimit <= 0 {
 		cfg.OutstandingLimit = defaultOutstanding
+	}
+	if cfg.ArchivedEvery <= 0 {
+		cfg.ArchivedEvery = defaultArchivedEvery
 	}
 	if cfg.TaskStall <= 0 {
 		cfg.TaskStall = defaultTaskStall

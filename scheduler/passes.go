@@ -107,7 +107,7 @@ func (r *reign) jobCommands() (cmds []fsm.Command, jobs []string) {
 		room := roomForJobs(state)
 		for _, job := range inTurn(state.Jobs()) {
 			key, ok := r.activeKey(job)
-			if !ok && !r.retryDue(job) {
+			if !ok && !r.retryDue(state, job) {
 				continue
 			}
 			active[key] = ok
@@ -115,9 +115,9 @@ func (r *reign) jobCommands() (cmds []fsm.Command, jobs []string) {
 			if until, rests := r.resting[job.ID]; rests && now < until {
 				continue
 			}
-			cmd := r.retryCommand(job)
+			cmd := r.retryCommand(state, job)
 			if ok {
-				cmd = r.jobCommand(job, key)
+				cmd = r.jobCommand(state, job, key)
 			}
 			if starts(cmd) {
 				if room == 0 || job.Incarnation > 0 && job.Pass == 0 && r.haunted(state, now) {
@@ -157,10 +157,10 @@ func inTurn(jobs []*fsm.Job) []*fsm.Job {
 }
 
 // jobCommand is what is due for one job, nil for nothing.
-func (r *reign) jobCommand(job *fsm.Job, key JobKey) fsm.Command {
+func (r *reign) jobCommand(state *fsm.State, job *fsm.Job, key JobKey) fsm.Command {
 	stamp := r.cfg.Clock.Now().UnixNano()
 	if job.State == fsm.Running && job.Unfinished == 0 {
-		return fsm.FinishPass{Job: job.ID, Nonce: job.Nonce, Pass: job.Pass, RetryAt: r.retryAt(job, stamp), At: stamp}
+		return fsm.FinishPass{Job: job.ID, Nonce: job.Nonce, Pass: job.Pass, RetryAt: r.retryAt(state, job, stamp), At: stamp}
 	}
 	fix, wait, none := r.placeCommand(job, key)
 	if fix != nil || wait {

@@ -164,7 +164,7 @@ func TestRefusedIsRetriedAfterRenewal(t *testing.T) {
 		"lost range":      {fsm.Job{Started: 5, Renewed: 6, LostRanges: []fsm.LostRange{{Class: "auth"}}}, true},
 		"something else":  {fsm.Job{Started: 5, Renewed: 6, Classes: map[string]int64{"permanent": 1}}, false},
 	} {
-		if got := r.retryAt(&test.job, now) != 0; got != test.want {
+		if got := r.retryAt(nil, &test.job, now) != 0; got != test.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

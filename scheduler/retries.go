@@ -21,7 +21,10 @@ func retryDelay(n int) time.Duration {
 
 // retryAt is when a job whose pass ends now is retried without being asked, 0 for not at all: it was not retried often enough
 // yet, and something of what failed may work later.
-func (r *reign) retryAt(job *fsm.Job, now int64) int64 {
+func (r *reign) retryAt(state *fsm.State, job *fsm.Job, now int64) int64 {
+	if at := r.awaitAt(state, job, now); at != 0 {
+		return at
+	}
 	if job.Retries >= r.cfg.Retries || !mayPass(job) {
 		return 0
 	}
@@ -56,14 +59,17 @@ func passes(class string) bool {
 
 // retryDue tells whether it is time to retry a job. A time further ahead than any delay is from a leader whose clock was
 // wrong.
-func (r *reign) retryDue(job *fsm.Job) bool {
-	left := time.Duration(job.RetryAt - r.cfg.Clock.Now().UnixNano())
-	return job.State == fsm.Failed && job.RetryAt != 0 && (left <= 0 || left > retryDelay(job.Retries))
+func (r *reign) retryDue(state *fsm.State, job *fsm.Job) bool {
+	left, most := time.Duration(job.RetryAt-r.cfg.Clock.Now().UnixNano()), retryDelay(job.Retries)
+	if job.Awaited() > 0 {
+		most = max(most, archivedDelay(r.archivedEvery(state), job.Retries))
+	}
+	return job.State == fsm.Failed && job.RetryAt != 0 && (left <= 0 || left > most)
 }
 
 // retryCommand retries a job, if that is due.
-func (r *reign) retryCommand(job *fsm.Job) fsm.Command {
-	if !r.retryDue(job) {
+func (r *reign) retryCommand(state *fsm.State, job *fsm.Job) fsm.Command {
+	if !r.retryDue(state, job) {
 		return nil
 	}
 	return fsm.RetryJob{Job: job.ID, Nonce: job.Nonce, Auto: true, At: r.cfg.Clock.Now().UnixNano()}

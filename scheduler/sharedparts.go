@@ -163,7 +163,7 @@ func shareOf(sh ShareView) transfer.Share {
 	out := transfer.Share{First: int(sh.First), End: int(sh.End), Waits: sh.Waits}
 	if r := sh.Result; r != nil {
 		out.Result = &transfer.PartsResult{
-			Tags: r.Tags, CRC64: r.CRC64, CRC32C: r.CRC32C, Shown: r.Shown, Class: r.Class, Reason: r.Reason,
+			Tags: r.Tags, CRC64: r.CRC64, CRC32C: r.CRC32C, CRC64ECMA: r.CRC64ECMA, Shown: r.Shown, Class: r.Class, Reason: r.Reason,
 		}
 	}
 	return out
@@ -173,7 +173,7 @@ func resultFrom(r *transfer.PartsResult) *fsm.PartsResult {
 	if r == nil {
 		return nil
 	}
-	out := &fsm.PartsResult{Tags: r.Tags, CRC64: r.CRC64, CRC32C: r.CRC32C, Shown: r.Shown, Class: r.Class}
+	out := &fsm.PartsResult{Tags: r.Tags, CRC64: r.CRC64, CRC32C: r.CRC32C, CRC64ECMA: r.CRC64ECMA, Shown: r.Shown, Class: r.Class}
 	if r.Reason != "" {
 		out.Reason = oneLine(r.Reason)
 	}

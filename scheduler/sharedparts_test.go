@@ -217,7 +217,7 @@ func TestWorkerShares(t *testing.T) {
 }
 
 func TestPartsOfTask(t *testing.T) {
-	result := &fsm.PartsResult{Tags: []byte("t"), CRC64: []byte("6"), CRC32C: []byte("3"), Shown: "s", Class: "c", Reason: "r"}
+	result := &fsm.PartsResult{Tags: []byte("t"), CRC64: []byte("6"), CRC32C: []byte("3"), CRC64ECMA: []byte("e"), Shown: "s", Class: "c", Reason: "r"}
 	got, err := taskOf(&fsm.Task{
 		ID: 3, Kind: fsm.PartsTask, Line: 5, EndLine: 9,
 		Parts:   &fsm.Parts{Owner: 1, Key: []byte("k"), ID: "i", Version: "v", Part: 6, Size: 70},
@@ -226,7 +226,7 @@ func TestPartsOfTask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine := &transfer.PartsResult{Tags: []byte("t"), CRC64: []byte("6"), CRC32C: []byte("3"), Shown: "s", Class: "c", Reason: "r"}
+	engine := &transfer.PartsResult{Tags: []byte("t"), CRC64: []byte("6"), CRC32C: []byte("3"), CRC64ECMA: []byte("e"), Shown: "s", Class: "c", Reason: "r"}
 	want := transfer.Task{
 		ID: 3, Kind: transfer.Parts, Line: 5, EndLine: 9,
 		Parts:   &transfer.PartsOf{Key: "k", UploadID: "i", Version: "v", PartSize: 6, Size: 70},

@@ -34,6 +34,9 @@ type copier struct {
 	cond    store.Condition // what the next write depends on
 	byStore bool            // the destination may copy by itself; false once it refused
 	resumed bool            // the upload that the task brought along was dealt with
+	details store.Metadata  // tags and access of the version at hand, where they are kept
+	lost    []store.Loss    // of what reading them could not tell
+	class   string          // storage class that the last options asked for
 	wrong   *store.Object   // what the destination holds that this copy wrote and that is not what was sent
 
 	sent     atomic.Int64
@@ -80,6 +83,10 @@ func (c *copier) copyVersion(ctx context.Context) error {
 	for try := 1; ; try++ {
 		c.res = Result{}
 		err := c.send(ctx)
+		if c.refusesClass(err) {
+			c.res = Result{}
+			err = c.send(ctx)
+		}
 		if store.ClassOf(err) != store.Precondition || try == rounds {
 			return err
 		}
@@ -93,18 +100,24 @@ func (c *copier) copyVersion(ctx context.Context) error {
 func (c *copier) send(ctx context.Context) error {
 	switch c.src.Kind {
 	case store.KindDir:
+		if err := c.detailed(ctx); err != nil {
+			return err
+		}
 		return c.putMarker(ctx)
 	case store.KindSymlink:
 		return c.putLink(ctx)
 	case store.KindSkipped:
 		return &store.Error{Op: "copy", Key: c.key, Class: store.Permanent, Err: fmt.Errorf("not a file: %s", c.src.Reason)}
 	}
+	if err := c.detailed(ctx); err != nil {
+		return err
+	}
 	if c.byStore {
 		err := c.copyByStore(ctx)
-		if store.ClassOf(err) != store.Permanent {
+		if store.ClassOf(err) != store.Permanent || c.refusesClass(err) {
 			return err
 		}
-		c.byStore = false
+		c.byStore, c.res = false, Result{}
 	}
 	switch size := c.src.Size; {
 	case size <= c.n.Tuning.BufferedMax && limiterOf(c.lease).second() >= size:

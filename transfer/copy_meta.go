@@ -19,22 +19,24 @@ const (
 // options makes the options of a write from the version at hand. comparable tells that listings of both sides will show
 // sums of this object that can be held against each other; where they will not, or where the source has an exact time,
 // the modification time is recorded, unless the source records one already.
-func (c *copier) options(comparable bool) store.PutOptions {
-	opts := store.PutOptions{ModTime: c.modTime(), Task: c.task.ID, BeforeCommit: c.lease.Check, Kind: c.src.Kind}
+// Content is nil where it is not in memory.
+func (c *copier) options(comparable bool, content []byte) store.PutOptions {
+	opts := store.PutOptions{ModTime: c.modTime(), Task: c.task.ID, BeforeCommit: c.lease.Check, Kind: c.src.Kind, Meta: c.metadata()}
 	dst := c.job.Destination.Abilities()
-	if !dst.Metadata {
-		return opts
+	c.res.Lost = nil
+	if c.job.Keep.MD5 && c.src.Kind == store.KindObject {
+		opts.Meta = c.withMD5(opts.Meta, content)
 	}
-	if c.job.Metadata && c.src.Meta != nil {
-		opts.Meta = *c.src.Meta
-	}
-	record := c.job.Source.Abilities().ExactModTime || !comparable
+	record := c.job.Keep.AlwaysMTime || c.job.Source.Abilities().ExactModTime || !comparable
 	if opts.ModTime.IsZero() { // the source tells none
 		record = false
 	}
-	if _, recorded := opts.Meta.User[store.MTimeKey]; record && !recorded && !dst.ExactModTime && c.src.Kind != store.KindDir {
+	_, recorded := opts.Meta.User[store.MTimeKey]
+	if record && !recorded && dst.Metadata && !dst.ExactModTime && c.src.Kind != store.KindDir {
 		opts.Meta = withUser(opts.Meta, store.MTimeKey, formatTime(opts.ModTime))
 	}
+	opts.Meta = c.fit(opts.Meta)
+	c.class = opts.Meta.Class.Name
 	return opts
 }
 

@@ -23,7 +23,7 @@ func (c *copier) putRanges(ctx context.Context, to store.RangeWriter) error {
 		return err
 	}
 	c.res.How, c.res.Parts = "ranged", plan.n
-	opts := c.options(true)
+	opts := c.options(true, nil)
 	for try := 1; ; try++ {
 		err := c.writeRanges(ctx, to, &plan, opts)
 		if store.ClassOf(err) != store.Mismatch || try == rounds {

@@ -132,8 +132,23 @@ func (c *copier) lookAtSource(ctx context.Context) error {
 	if !c.sameVersion(&now) {
 		return c.changed(errors.New("another version than listed"))
 	}
+	if now.Archived {
+		if err := c.proveReadable(ctx); err != nil {
+			return err
+		}
+	}
 	c.learn(&now)
 	return nil
+}
+
+// proveReadable reads the first byte of an object that its source calls archived: before an upload is begun for it. There are
+// buckets whose archives can be read at once.
+func (c *copier) proveReadable(ctx context.Context) error {
+	r, _, err := c.openSource(ctx, 0, min(c.src.Size, 1))
+	if err != nil {
+		return err
+	}
+	return atSource(r.Close())
 }
 
 // body is a range of the source on its way to the destination. It is read once. After stop it answers errBodyOver and

@@ -21,13 +21,19 @@ func (c *copier) copyByStore(ctx context.Context) error {
 		return &store.Error{Op: "copy", Key: c.key, Class: store.Permanent, Err: fmt.Errorf("not possible in one request")}
 	}
 	c.res.How = "server-side"
-	if c.src.Sums.MD5 == "" || !c.job.Metadata { // metadata is replaced only where it is known
+	// Metadata is replaced only where it is known, and a copy takes the class that is asked for.
+	if c.src.Sums.MD5 == "" || !c.job.Metadata || c.job.Keep.needsLook(&c.src) {
 		if err := c.lookAtSource(ctx); err != nil {
 			return err
 		}
 	}
-	opts := c.options(c.listsAgree())
+	opts := c.options(c.listsAgree(), nil)
 	return c.n.retry(ctx, c.lease, func() error { return c.copyOnce(ctx, by, opts) })
+}
+
+// needsLook tells whether a listing does not say what is kept of an object.
+func (k *Keep) needsLook(src *store.Object) bool {
+	return k.SourceClass && src.Class == (store.StorageClass{}) || k.Encryption || k.AlwaysMTime || k.MD5
 }
 
 // composed tells that the source was made of parts that the destination can make again.

@@ -15,7 +15,7 @@ func (c *copier) putMarker(ctx context.Context) error {
 			return err
 		}
 	}
-	opts := c.options(true)
+	opts := c.options(true, nil)
 	opts.Kind = store.KindDir
 	return c.putBytes(ctx, []byte{}, store.Checksums{}, opts)
 }
@@ -27,7 +27,7 @@ func (c *copier) putLink(ctx context.Context) error {
 	if err := c.recheck(ctx); err != nil {
 		return err
 	}
-	opts := c.options(true)
+	opts := c.options(true, nil)
 	if c.job.Destination.Abilities().Metadata {
 		opts.Meta = withUser(opts.Meta, kindKey, kindSymlink)
 		target := []byte(c.src.Target)
@@ -67,7 +67,7 @@ func (c *copier) putBuffered(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	opts := c.options(c.listsAgree())
+	opts := c.options(c.listsAgree(), content)
 	if c.isRecordedLink() {
 		return c.putAsLink(ctx, string(content), opts)
 	}
@@ -143,7 +143,7 @@ func (c *copier) streamOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	opts := c.options(c.listsAgree())
+	opts := c.options(c.listsAgree(), nil)
 	opts.Condition = c.cond
 	dst, err := c.job.Destination.Put(ctx, c.key, store.Body{Reader: b, Size: c.src.Size}, opts)
 	whole := b.whole()

@@ -447,8 +447,12 @@ func (p *pipeline) account(it *item, done *settled) {
 // settleItem works on a key that needs requests.
 func (p *pipeline) settleItem(ctx context.Context, it *item) (*settled, error) {
 	done, err := p.settleWork(ctx, it)
-	if err == nil && done.record.Outcome == Vanished && it.named == nil {
+	switch {
+	case err != nil:
+	case done.record.Outcome == Vanished && it.named == nil:
 		done, err = p.missing(ctx, it.src, done)
+	case done.class == string(store.Archived):
+		done, err = p.asArchived(ctx, it.src, done)
 	}
 	if err != nil {
 		return nil, err
@@ -575,6 +579,9 @@ func (p *pipeline) settleCopy(src *store.Object, res *Result) *settled {
 		done.counts.Copied, done.counts.BytesCopied = 1, src.Size
 		if r.Source != "" || r.Sent != "" {
 			done.counts.Verified = 1
+		}
+		if r.Lost = lossLines(res.Lost); len(r.Lost) > 0 {
+			done.counts.Lossy = 1
 		}
 		done.copied, done.wrote = true, res.Destination
 		done.wrote.Key = src.Key

@@ -203,6 +203,8 @@ func sourceOf(src store.Source) *memStore {
 		return src.memStore
 	case memCopier:
 		return src.memStore
+	case memKeeper:
+		return src.memStore
 	}
 	return nil
 }
@@ -241,7 +243,9 @@ func (s memCopier) Copy(ctx context.Context, src store.Source, from store.Object
 	}
 	s.writings[key]++
 	if from.Meta == nil {
+		own := opts.Meta
 		opts.Meta = *o.Meta
+		opts.Meta.Class, opts.Meta.Encryption, opts.Meta.Tags, opts.Meta.Access = own.Class, own.Encryption, own.Tags, own.Access
 	}
 	data := bytes.Clone(o.data)
 	if f != nil && f.flip {

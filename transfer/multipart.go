@@ -84,7 +84,7 @@ func (m *multipart) planNew() (partPlan, error) {
 func (m *multipart) layOut(plan partPlan) {
 	m.plan = plan
 	m.want = wantedOfParts(m.job, m.src.Sums, &m.plan, summedAfter)
-	m.opts = m.options(m.plan.sameParts || m.plan.part == qetagBlock && m.listQETags())
+	m.opts = m.options(m.plan.sameParts || m.plan.part == qetagBlock && m.listQETags(), nil)
 	m.opts.Size, m.opts.PartSize = plan.size, plan.part
 	m.held = make([]store.Part, m.plan.n)
 	m.parts = make([]store.Part, m.plan.n)

@@ -429,7 +429,7 @@ func (m *multipart) take(sh Share, parts []store.Part) {
 		at := sh.First + i
 		m.parts[at], m.sums[at], m.shown[at] = p, p.Sums, sh.Result.Shown
 	}
-	m.pieces[sh.First] = piece{end: sh.End, sums: store.Checksums{CRC64NVME: string(sh.Result.CRC64), CRC32C: string(sh.Result.CRC32C)}}
+	m.pieces[sh.First] = piece{end: sh.End, sums: store.Checksums{CRC64NVME: string(sh.Result.CRC64), CRC32C: string(sh.Result.CRC32C), CRC64ECMA: string(sh.Result.CRC64ECMA)}}
 }
 
 // piece is a range of parts whose sum was computed by another node.

@@ -33,4 +33,6 @@ type Result struct {
 	Attempts      int
 	// Found: a write was refused because the destination held an equal object by then; nothing was written.
 	Found bool
+	// Lost is what the destination did not keep of what was to be kept.
+	Lost []store.Loss
 }

@@ -176,6 +176,6 @@ func (m *multipart) result(first, end int) PartsResult {
 	}
 	whole := combineParts(sums)
 	return PartsResult{
-		Tags: []byte(tagsOf(parts)), CRC64: []byte(whole.CRC64NVME), CRC32C: []byte(whole.CRC32C), Shown: shownBy(m.shown[first:end]),
+		Tags: []byte(tagsOf(parts)), CRC64: []byte(whole.CRC64NVME), CRC32C: []byte(whole.CRC32C), CRC64ECMA: []byte(whole.CRC64ECMA), Shown: shownBy(m.shown[first:end]),
 	}
 }

@@ -36,6 +36,7 @@ type Record struct {
 	Node      string            `json:"node,omitempty"`
 	At        time.Time         `json:"at,omitzero"`
 	Attempts  int               `json:"attempts,omitempty"`
+	Lost      []string          `json:"lost,omitempty"`      // what the destination did not keep, one line each
 	Origin    string            `json:"origin,omitempty"`    // what the source calls it where that is not the key
 	WantSize  *int64            `json:"want_size,omitempty"` // what the list that named it said
 	WantMD5   []byte            `json:"want_md5,omitempty"`

@@ -80,7 +80,7 @@ func (t *taskRun) settledLive(c Counts) {
 func (c Counts) negative() Counts {
 	return Counts{
 		-c.Listed, -c.Copied, -c.Skipped, -c.Filtered, -c.Vanished, -c.Changed, -c.Failed, -c.Recovered, -c.Verified,
-		-c.Extra, -c.Deleted, -c.BytesListed, -c.BytesFound, -c.BytesCopied, -c.BytesSkipped, -c.BytesMoved,
+		-c.Extra, -c.Deleted, -c.Lossy, -c.BytesListed, -c.BytesFound, -c.BytesCopied, -c.BytesSkipped, -c.BytesMoved,
 	}
 }
 

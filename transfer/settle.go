@@ -73,6 +73,9 @@ func (b *batch) add(s *settled) {
 	}
 	b.records = append(b.records, s.record)
 	b.text += recordText + 2*len(s.record.Key) + len(s.record.Reason)
+	for _, l := range s.record.Lost {
+		b.text += len(l) + 10
+	}
 }
 
 // recordText is about what a record takes as JSON besides its key and reason.
@@ -89,6 +92,9 @@ func (b *batch) demote(i int, class store.Class, reason string) {
 	}
 	if r.Source != "" || r.Sent != "" {
 		b.counts.Verified--
+	}
+	if len(r.Lost) > 0 {
+		b.counts.Lossy--
 	}
 	b.counts.Failed++
 	b.classes[string(class)]++
@@ -108,7 +114,7 @@ func (c Counts) plus(d Counts) Counts {
 	return Counts{
 		c.Listed + d.Listed, c.Copied + d.Copied, c.Skipped + d.Skipped, c.Filtered + d.Filtered, c.Vanished + d.Vanished,
 		c.Changed + d.Changed, c.Failed + d.Failed, c.Recovered + d.Recovered, c.Verified + d.Verified, c.Extra + d.Extra,
-		c.Deleted + d.Deleted, c.BytesListed + d.BytesListed, c.BytesFound + d.BytesFound, c.BytesCopied + d.BytesCopied,
+		c.Deleted + d.Deleted, c.Lossy + d.Lossy, c.BytesListed + d.BytesListed, c.BytesFound + d.BytesFound, c.BytesCopied + d.BytesCopied,
 		c.BytesSkipped + d.BytesSkipped, c.BytesMoved + d.BytesMoved,
 	}
 }

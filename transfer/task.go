@@ -33,15 +33,23 @@ type Job struct {
 	Compare     string // default, always, missing, size, mtime, etag, checksum
 	Verify      string // none, size, checksum
 	Metadata    bool   // keep metadata
-	CutObjects  int64
-	CutBytes    int64
-	Pass        uint64
-	PassStart   time.Time     // of this pass, by the source's clock
-	PrevStart   time.Time     // of the previous completed pass, by the source's clock; zero on the first
-	Skew        time.Duration // destination's clock minus source's
+	Keep        Keep
+	Archived    string // what becomes of objects that must be restored: "" for failed, skip, restore
+	// RestoreDays is how long restored objects can be read for, RestoreSpeed the source's word for how fast they come; "" for
+	// its default.
+	RestoreDays  int
+	RestoreSpeed string
 
-	writes writes
-	parked parked
+	CutObjects int64
+	CutBytes   int64
+	Pass       uint64
+	PassStart  time.Time     // of this pass, by the source's clock
+	PrevStart  time.Time     // of the previous completed pass, by the source's clock; zero on the first
+	Skew       time.Duration // destination's clock minus source's
+
+	writes  writes
+	parked  parked
+	classes classes
 }
 
 // Task is one assignment. Bounds are "" or made by store.Next.
@@ -98,9 +106,11 @@ type PartsResult struct {
 	Tags   []byte // SHA-256 over the parts as the store acknowledged them
 	CRC64  []byte // CRC64NVME of the content of the range; empty where it was not computed
 	CRC32C []byte
-	Shown  string // the sum that showed that every part arrived; "" for none
-	Class  string
-	Reason string
+	// CRC64ECMA is what OSS and its relatives tell of an object that was made of parts.
+	CRC64ECMA []byte
+	Shown     string // the sum that showed that every part arrived; "" for none
+	Class     string
+	Reason    string
 }
 
 // Advance is what a task settled in [From, To), or lines [FromLine, ToLine).
@@ -119,8 +129,8 @@ type Advance struct {
 
 // Counts are differences in objects and bytes, by outcome.
 type Counts struct {
-	Listed, Copied, Skipped, Filtered, Vanished, Changed, Failed, Recovered, Verified, Extra, Deleted int64
-	BytesListed, BytesFound, BytesCopied, BytesSkipped, BytesMoved                                    int64
+	Listed, Copied, Skipped, Filtered, Vanished, Changed, Failed, Recovered, Verified, Extra, Deleted, Lossy int64
+	BytesListed, BytesFound, BytesCopied, BytesSkipped, BytesMoved                                           int64
 }
 
 // Cut is one piece of work found by a scan: a range, or with Segment set a list.

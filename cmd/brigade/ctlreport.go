@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +19,8 @@ import (
 const recordsAtOnce = 5000
 
 func newCtlReport(a *app, f *clientFlags) *cobra.Command {
-	return &cobra.Command{
+	var lost bool
+	cmd := &cobra.Command{
 		Use:   "report JOB",
 		Short: "Show what became of a job's objects, all nodes together",
 		Long: `Report sums up the present pass of a job, or its last: objects by outcome, what was shown of the copied ones, what was left out
@@ -26,12 +29,18 @@ and why, and what failed. The records of all nodes are read for that; of a runni
 With --json it prints the record of every object, one document a line, each object once with what became of it last, those that
 only the destination has included, and then one line with the key totals. Records come in no certain order, those of failed objects last.
 
+With --lost it lists the copied objects that lost some of what they had besides their bytes: a line for each loss, KEY TAB what and why.
+
 Exit codes: 0 done; 1 some records cannot be read now, for the nodes that have them are away: it says how many.`,
 		Example: `  brigade ctl report photos
+  brigade ctl report photos --lost
   brigade ctl report photos --json | zstd > photos.jsonl.zst`,
 		Args: jobIDs(1, 1), ValidArgsFunction: a.completeJobs(f, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
+				if lost {
+					return a.reportLost(ctx, c, args[0], wantsJSON(cmd))
+				}
 				if wantsJSON(cmd) {
 					return a.reportRecords(ctx, c, args[0])
 				}
@@ -39,6 +48,45 @@ Exit codes: 0 done; 1 some records cannot be read now, for the nodes that have t
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&lost, "lost", false, "list the copied objects that lost some of what they had besides their bytes, and what")
+	return cmd
+}
+
+// reportLost prints what copied objects lost, a line each: key TAB loss; with --json their records.
+func (a *app) reportLost(ctx context.Context, c *api.Client, id string, asJSON bool) error {
+	out := bufio.NewWriterSize(a.out, 64<<10)
+	var missing lostRecords
+	for from := ""; ; {
+		page, err := c.Records(ctx, id, from, recordsAtOnce)
+		if err != nil {
+			return flushed(out, err)
+		}
+		for _, line := range page.Records {
+			if !bytes.Contains(line, []byte(markLost)) {
+				continue
+			}
+			if err := writeLost(out, line, asJSON); err != nil {
+				return flushed(out, err)
+			}
+		}
+		missing.add(page.Missing)
+		if from = page.Continue; from == "" {
+			return flushed(out, missing.err())
+		}
+	}
+}
+
+// writeLost prints the losses of one record.
+func writeLost(out io.Writer, line []byte, asJSON bool) error {
+	if asJSON {
+		_, err := fmt.Fprintf(out, "%s\n", line)
+		return err
+	}
+	r, err := decodeRecord(line)
+	if err != nil {
+		return err
+	}
+	return lossLines(out, r)
 }
 
 // totalsLine ends a report in JSON lines. Records counts the lines before it.
@@ -120,9 +168,10 @@ func (a *app) reportTotals(ctx context.Context, c *api.Client, id string) error 
 		return err
 	}
 	r := &report{
-		job: settledJob(t), run: wholePass(&t.Job), span: "the pass", failures: failed.sum(), evidence: &evidence{t.Evidence},
+		job: settledJob(t), run: wholePass(&t.Job), span: "the pass", failures: failed.sum(), evidence: &evidence{Evidence: t.Evidence},
 		hashedBefore: t.HashedBefore, colored: a.colored(), records: "brigade ctl report " + id + " --json",
-		files: failureFiles{records: "brigade ctl errors " + id, list: "brigade ctl errors " + id + " --list"},
+		lostBy: "brigade ctl report " + id + " --lost",
+		files:  failureFiles{records: "brigade ctl errors " + id, list: "brigade ctl errors " + id + " --list"},
 	}
 	if err := r.write(a.out); err != nil {
 		return err
@@ -140,6 +189,7 @@ func settledJob(t *api.Totals) *fsm.Job {
 		Counts: fsm.Counts{
 			Listed: o.Listed, Copied: o.Copied, Skipped: o.Skipped, Filtered: o.Filtered, Vanished: o.Vanished, Changed: o.Changed,
 			Failed: o.Failed, Recovered: o.Recovered, Verified: o.Verified, Extra: o.Extra, Deleted: o.Deleted,
+			Lossy:       o.Lossy,
 			BytesListed: b.Listed, BytesFound: b.Found, BytesCopied: b.Copied, BytesSkipped: b.Skipped, BytesMoved: b.Moved,
 		},
 	}

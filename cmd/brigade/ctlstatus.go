@@ -261,6 +261,9 @@ func jobText(j *api.Job) string {
 	o := j.Objects
 	row("objects", "%s found: %s copied, %s skipped, %s filtered, %s vanished,", n(o.Found), n(o.Copied), n(o.Skipped), n(o.Filtered), n(o.Vanished))
 	row("", "%s changed, %s failed", n(o.Changed), n(o.Failed))
+	if o.Lossy > 0 {
+		row("", "%s of the copied lost some of what they had besides their bytes", n(o.Lossy))
+	}
 	row("bytes", "%s found, %s moved", bytesOf(j.Bytes.Found), bytesOf(j.Bytes.Moved))
 	row("rate", "%s/s, %s objects/s", bytesOf(int64(j.Rate.BytesPerSecond)), humanize.CommafWithDigits(j.Rate.ObjectsPerSecond, 1))
 	if j.Limits != nil {

@@ -183,6 +183,13 @@ func recordRows(row func(name, format string, args ...any), r *transfer.Record) 
 			row(f.name, "%s", printable(f.text))
 		}
 	}
+	for i, line := range r.Lost {
+		name := ""
+		if i == 0 {
+			name = "lost"
+		}
+		row(name, "%s", printable(line))
+	}
 	if r.Attempts > 0 {
 		row("attempts", "%d", r.Attempts)
 	}

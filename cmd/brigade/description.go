@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,6 +24,8 @@ type description struct {
 	Task        taskDescription     `json:"task"`
 	Preserve    preserveDescription `json:"preserve"`
 	Limits      limitsDescription   `json:"limits,omitzero"`
+	Archived    string              `json:"archived,omitempty"`
+	Restore     *restoreDescription `json:"restore,omitempty"`
 	MaxFailures int64               `json:"max_failures,omitempty"`
 	Priority    int                 `json:"priority,omitempty"`
 	List        string              `json:"list,omitempty"`
@@ -54,7 +57,18 @@ type limitsDescription struct {
 }
 
 type preserveDescription struct {
-	Metadata bool `json:"metadata"`
+	Metadata     bool   `json:"metadata"`
+	Tags         bool   `json:"tags,omitempty"`
+	ACL          bool   `json:"acl,omitempty"`
+	StorageClass string `json:"storage_class"`
+	Encryption   bool   `json:"encryption,omitempty"`
+	MTime        string `json:"mtime,omitempty"`
+	MD5          bool   `json:"md5,omitempty"`
+}
+
+type restoreDescription struct {
+	Days  int    `json:"days"`
+	Speed string `json:"speed,omitempty"`
 }
 
 // revealed is a secret on its way to a node. Only its JSON shows it.
@@ -74,9 +88,13 @@ func describeSpec(spec fsm.Spec) description {
 		ID: spec.ID, Type: spec.Type, Source: describeSide(&spec.Source), Compare: spec.Compare, Verify: spec.Verify,
 		Filter:      filterDescription{Include: spec.Filter.Include, Exclude: spec.Filter.Exclude, MinSize: spec.Filter.MinSize, KeysFrom: spec.Filter.KeysFrom},
 		Task:        taskDescription{spec.Task.Objects, spec.Task.Bytes},
-		Preserve:    preserveDescription{spec.Preserve.Metadata},
+		Preserve:    describePreserve(spec.Preserve),
+		Archived:    spec.Archived,
 		Limits:      limitsDescription{spec.Limits.Bandwidth},
 		MaxFailures: spec.MaxFailures, Priority: spec.Priority, List: listReference(spec.List),
+	}
+	if spec.Archived == "restore" {
+		d.Restore = &restoreDescription{spec.Restore.Days, spec.Restore.Speed}
 	}
 	if spec.Filter.Since != 0 {
 		since := time.Unix(0, spec.Filter.Since).UTC()
@@ -87,9 +105,16 @@ func describeSpec(spec fsm.Spec) description {
 		d.Destination = &side
 	}
 	if spec.Type == "list" {
-		d.Compare, d.Verify = "", "" // neither goes with a job that only reads
+		d.Compare, d.Verify, d.Archived, d.Restore = "", "", "", nil // none of them goes with a job that only reads
 	}
 	return d
+}
+
+func describePreserve(p fsm.Preserve) preserveDescription {
+	return preserveDescription{
+		Metadata: p.Metadata, Tags: p.Tags, ACL: p.ACL, StorageClass: cmp.Or(p.StorageClass, conf.ClassDefault),
+		Encryption: p.Encryption, MTime: p.MTime, MD5: p.MD5,
+	}
 }
 
 func describeSide(s *fsm.Side) sideDescription {

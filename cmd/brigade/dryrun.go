@@ -122,6 +122,7 @@ func transferJob(open *stores, spec fsm.Spec) *transfer.Job {
 		ID: spec.ID, Type: spec.Type, Source: open.source.store, SingleKey: open.source.single,
 		Filter:  filterOf(spec.Filter),
 		Compare: spec.Compare, Verify: spec.Verify, Metadata: spec.Preserve.Metadata,
+		Keep: keepingOf(spec.Preserve), Archived: spec.Archived, RestoreDays: spec.Restore.Days, RestoreSpeed: spec.Restore.Speed,
 		CutObjects: spec.Task.Objects, CutBytes: spec.Task.Bytes,
 		PassStart: time.Now().Add(open.source.clockOffset()),
 	}

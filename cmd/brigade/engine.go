@@ -53,7 +53,9 @@ type engineConfig struct {
 	paths       jobPaths
 	concurrency int
 	memory      int64
-	open        func(context.Context, *fsm.Job, *cluster.Spool) (*transfer.Job, scheduler.Preflight, error)
+
+	archivedEvery time.Duration // 0 means the scheduler's own
+	open          func(context.Context, *fsm.Job, *cluster.Spool) (*transfer.Job, scheduler.Preflight, error)
 }
 
 // startEngine opens the state, which locks it, and starts the cluster on it. It returns once this node leads.
@@ -96,6 +98,7 @@ func (e *engine) lead(ctx context.Context, cfg engineConfig) error {
 	e.cancel = cancel
 	e.leader = scheduler.NewLeader(scheduler.LeaderConfig{
 		Log: e.node, Machine: e.machine, Spool: e.spool, Logger: e.log, Jitter: rand.Float64,
+		ArchivedEvery: cfg.archivedEvery,
 	})
 	open := func(ctx context.Context, job *fsm.Job) (*transfer.Job, scheduler.Preflight, error) {
 		return cfg.open(ctx, job, e.spool)

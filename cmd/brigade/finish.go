@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/transfer"
@@ -13,7 +14,8 @@ import (
 
 // finish reports on a job that stands still. It returns whether a retry is wanted, else the run's exit.
 func (im *importer) finish(job *fsm.Job, run runStats) (retry bool, err error) {
-	r := &report{job: job, run: run, hashedBefore: im.hashedBefore(), colored: im.app.colored()}
+	r := &report{job: job, run: run, hashedBefore: im.hashedBefore(), colored: im.app.colored(),
+		lostBy: filepath.Join(im.paths.dir, lostList)}
 	ctx := im.stop.hard
 	if r.failures, r.files, err = collectFailures(ctx, im.engine.spool, job, im.paths.dir); err != nil {
 		return false, refused(err)

@@ -107,6 +107,9 @@ func (a *app) runImport(ctx context.Context, f *importFlags, args []string) erro
 	if err != nil {
 		return err
 	}
+	if err := a.checkClassOf(ctx, job, ends); err != nil {
+		return err
+	}
 	nameJob(job, ends)
 	list, err := readList(ctx, job, ends)
 	if err != nil {

@@ -21,12 +21,12 @@ import (
 func secretFields() []string { return []string{fieldAccessKey, fieldSecretKey, fieldSessionToken} }
 
 // Edit makes the command that gives a job another description. What that leaves masked is kept as it is sealed.
-func (d *jobDesk) Edit(_ context.Context, job *fsm.Job, text []byte) (api.Change, error) {
+func (d *jobDesk) Edit(ctx context.Context, job *fsm.Job, text []byte) (api.Change, error) {
 	before, err := decodeSpec(job)
 	if err != nil {
 		return api.Change{}, err
 	}
-	given, ends, err := d.parse(text)
+	given, ends, err := d.parse(ctx, text)
 	if err != nil {
 		return api.Change{}, api.InvalidJob(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -56,5 +57,7 @@ type app struct {
 	signals   <-chan os.Signal
 	terminals terminals
 	stores    store.Registry
-	protect   func(coreDumps bool) error // keeps the memory of the process to itself; nil: it is not only ours
+	// archivedEvery is how often import looks for archived objects that are being restored, at first; 0 means 5 min.
+	archivedEvery time.Duration
+	protect       func(coreDumps bool) error // keeps the memory of the process to itself; nil: it is not only ours
 }

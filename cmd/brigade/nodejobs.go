@@ -29,8 +29,8 @@ type jobDesk struct {
 }
 
 // Submission makes the command of a description, credentials sealed.
-func (d *jobDesk) Submission(_ context.Context, text, nonce []byte) (fsm.SubmitJob, error) {
-	job, ends, err := d.parse(text)
+func (d *jobDesk) Submission(ctx context.Context, text, nonce []byte) (fsm.SubmitJob, error) {
+	job, ends, err := d.parse(ctx, text)
 	if err == nil {
 		err = refuseMasks(job, ends)
 	}
@@ -51,7 +51,7 @@ func (d *jobDesk) Submission(_ context.Context, text, nonce []byte) (fsm.SubmitJ
 }
 
 // parse reads and checks a description as it was sent.
-func (d *jobDesk) parse(text []byte) (*conf.Job, sides, error) {
+func (d *jobDesk) parse(ctx context.Context, text []byte) (*conf.Job, sides, error) {
 	job, err := conf.Parse("job", text)
 	if err != nil {
 		return nil, sides{}, err
@@ -66,6 +66,9 @@ func (d *jobDesk) parse(text []byte) (*conf.Job, sides, error) {
 	}
 	ends, err := d.app.locateWith(job, literalCredentials)
 	if err != nil {
+		return nil, sides{}, err
+	}
+	if err := d.app.checkClassOf(ctx, job, ends); err != nil {
 		return nil, sides{}, err
 	}
 	list, err := listOf(job, ends)

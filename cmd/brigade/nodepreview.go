@@ -23,7 +23,7 @@ const (
 // Preview implements api.Jobs: it tells whether there is a job of that ID, and if not, what stands at the destination of a job
 // that would write to it.
 func (d *jobDesk) Preview(ctx context.Context, text []byte) (*api.Preview, error) {
-	job, ends, err := d.parse(text)
+	job, ends, err := d.parse(ctx, text)
 	if err != nil {
 		return nil, api.InvalidJob(err)
 	}

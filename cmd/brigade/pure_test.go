@@ -258,7 +258,7 @@ func TestDocumentFields(t *testing.T) {
 		ID: "photos", State: fsm.Failed, Reason: "r", Pass: 2, TasksDone: 3, TasksLost: 1,
 		Started: 1_700_000_000_000_000_000, Finished: 1_700_000_001_000_000_000,
 		Counts: fsm.Counts{Listed: 21, Copied: 1, Skipped: 2, Filtered: 3, Vanished: 4, Changed: 5, Failed: 6, Recovered: 7,
-			Verified: 8, Extra: 9, Deleted: 10, BytesListed: 11, BytesFound: 12, BytesCopied: 13, BytesSkipped: 14, BytesMoved: 15},
+			Verified: 8, Extra: 9, Deleted: 10, Lossy: 1, BytesListed: 11, BytesFound: 12, BytesCopied: 13, BytesSkipped: 14, BytesMoved: 15},
 	}
 	errs := []api.KeyError{api.NewKeyError("a\xff", "auth", "no"), api.NewKeyError("b", "missing", "gone")}
 	text, err := json.Marshal(documentOf(job, runStats{elapsed: 2e9, bytes: 30, objects: 4}, errs))
@@ -271,7 +271,7 @@ func TestDocumentFields(t *testing.T) {
 	}
 	const expected = `{"id": "photos", "state": "failed", "reason": "r", "pass": 2, "listing_done": true,
 	 "objects": {"listed": 21, "found": 21, "copied": 1, "skipped": 2, "filtered": 3, "vanished": 4, "changed": 5, "failed": 6,
-	             "recovered": 7, "verified": 8, "extra": 9, "deleted": 10},
+	             "recovered": 7, "verified": 8, "extra": 9, "deleted": 10, "lossy": 1},
 	 "bytes": {"listed": 11, "found": 12, "copied": 13, "skipped": 14, "moved": 15},
 	 "rate": {"bytes_per_second": 15, "objects_per_second": 2}, "eta_seconds": null,
 	 "tasks": {"pending": 0, "running": 0, "failed": 1, "done": 3},

@@ -27,6 +27,7 @@ type report struct {
 	files    failureFiles
 	evidence *evidence
 	records  string // file with the record of every object
+	lostBy   string // command that lists what was lost
 	// hashedBefore: the destination's sums were taken before the write, nothing was read back.
 	hashedBefore bool
 	colored      bool
@@ -43,6 +44,7 @@ func (r *report) write(w io.Writer) error {
 		p.line("%s", r.rateLine())
 	}
 	r.shown(p)
+	r.lost(p)
 	r.leftOut(p)
 	r.keys(p)
 	r.failed(p)
@@ -227,6 +229,22 @@ func (r *report) shown(p *printer) {
 		p.line("  sent = received  %s%s: the destination's checksum matches what was sent", humanize.Comma(e.Sent), of)
 	}
 	p.line("  listed           %s%s: found in the destination's listing afterwards", humanize.Comma(e.Listed), of)
+}
+
+// lost says how many of the copied objects lost what of theirs.
+func (r *report) lost(p *printer) {
+	n := r.job.Counts.Lossy
+	if n == 0 {
+		return
+	}
+	p.line("")
+	p.line("%s lost some of what they had: %s", count(n, "object", "objects"), r.lostBy)
+	if r.evidence == nil {
+		return
+	}
+	for _, kind := range mostFirst(r.evidence.Lost) {
+		p.line("  %s  %s", humanize.Comma(r.evidence.Lost[kind]), printable(kind))
+	}
 }
 
 // leftOut says why objects were not copied by rule.

@@ -87,6 +87,7 @@ func (im *importer) start() error {
 func (im *importer) startEngine() (err error) {
 	im.engine, err = im.app.startEngine(im.stop.hard, engineConfig{
 		paths: im.paths, concurrency: im.flags.concurrency, memory: im.flags.memoryBytes, open: im.open,
+		archivedEvery: im.app.archivedEvery,
 	})
 	if err != nil {
 		return refused(err)
@@ -302,8 +303,10 @@ func (im *importer) passes() error {
 // standsStill tells whether nothing more will happen to a job by itself.
 func standsStill(job *fsm.Job) bool {
 	switch job.State {
-	case fsm.Succeeded, fsm.Failed, fsm.Paused, fsm.Canceled:
+	case fsm.Succeeded, fsm.Paused, fsm.Canceled:
 		return true
+	case fsm.Failed:
+		return job.RetryAt == 0
 	}
 	return false
 }
@@ -324,7 +327,16 @@ func (im *importer) wait(before fsm.Counts) (*fsm.Job, error) {
 		case <-ctx.Done():
 		}
 	})
-	job, err := im.engine.leader.Wait(ctx, im.want.ID, standsStill)
+	told := int64(0)
+	job, err := im.engine.leader.Wait(ctx, im.want.ID, func(job *fsm.Job) bool {
+		if job.State == fsm.Failed && job.RetryAt != told {
+			told = job.RetryAt
+			if told != 0 {
+				im.say("%s: %s", job.ID, printable(job.Reason))
+			}
+		}
+		return standsStill(job)
+	})
 	cancel(nil)
 	watchers.Wait()
 	if err == nil {

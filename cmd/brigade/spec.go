@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/bucketbrigade/brigade/conf"
 	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/transfer"
+	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
 // specOf maps a job's description to what the cluster keeps, without credentials.
@@ -20,9 +24,16 @@ func specOf(job *conf.Job, s sides) fsm.Spec {
 		Filter:  fsm.FilterSpec{Include: job.Filter.Include, Exclude: job.Filter.Exclude, MinSize: job.Filter.MinSize, KeysFrom: job.Filter.KeysFrom},
 		Compare: job.Compare, Verify: job.Verify,
 		Task:        fsm.TaskSpec{Objects: job.Task.Objects, Bytes: job.Task.Bytes},
-		Preserve:    fsm.Preserve{Metadata: job.Preserve.Metadata},
+		Preserve:    preserveOf(job.Preserve),
 		Limits:      fsm.LimitsSpec{Bandwidth: job.Limits.Bandwidth},
 		MaxFailures: job.MaxFailures, Priority: job.Priority, List: uploadedList(job.List),
+	}
+	switch job.Archived {
+	case "restore":
+		spec.Restore = fsm.RestoreSpec{Days: job.Restore.Days, Speed: job.Restore.Speed}
+		spec.Archived = job.Archived
+	case "skip":
+		spec.Archived = job.Archived
 	}
 	if !job.Filter.Since.IsZero() {
 		spec.Filter.Since = job.Filter.Since.UnixNano()
@@ -31,6 +42,74 @@ func specOf(job *conf.Job, s sides) fsm.Spec {
 		spec.Destination = &fsm.Side{URL: s.destination.at.String()}
 	}
 	return spec
+}
+
+// preserveOf leaves out what is as it was before there was a choice.
+func preserveOf(p conf.Preserve) fsm.Preserve {
+	kept := fsm.Preserve{
+		Metadata: p.Metadata, Tags: p.Tags, ACL: p.ACL, StorageClass: p.StorageClass, Encryption: p.Encryption, MD5: p.MD5,
+	}
+	if p.MTime != "auto" {
+		kept.MTime = p.MTime
+	}
+	return kept
+}
+
+// keepingOf makes the engine's form of what is kept.
+func keepingOf(p fsm.Preserve) transfer.Keep {
+	k := transfer.Keep{Tags: p.Tags, Access: p.ACL, Encryption: p.Encryption, AlwaysMTime: p.MTime == "always", MD5: p.MD5}
+	switch p.StorageClass {
+	case "", conf.ClassDefault:
+	case conf.ClassKeep:
+		k.SourceClass = true
+	default:
+		k.Class = p.StorageClass
+	}
+	return k
+}
+
+// unknownClass tells what is wrong with a storage class that a destination does not have; "" where it has it.
+func unknownClass(dst store.Destination, class string) (wrong, allowed string) {
+	known := dst.Abilities().Classes
+	if class == "" || slices.ContainsFunc(known, func(c store.StorageClass) bool { return c.Name == class }) {
+		return "", ""
+	}
+	names := []string{conf.ClassKeep, conf.ClassDefault}
+	for _, c := range known {
+		names = append(names, c.Name)
+	}
+	return fmt.Sprintf("the destination has no storage class %q", class), strings.Join(names, ", ")
+}
+
+// checkClass refuses a storage class that the destination, which is open, does not have.
+func checkClass(at *side, dst store.Destination, class string) error {
+	wrong, allowed := unknownClass(dst, class)
+	if wrong == "" {
+		return nil
+	}
+	return &sideError{at, &store.Error{Op: "open", Class: store.Misconfigured, Err: fmt.Errorf("preserve.storage_class: %s; allowed: %s", wrong, allowed)}}
+}
+
+// checkClassOf refuses a storage class that a job names and its destination does not have, before anything is sent. A destination
+// that cannot be opened here is left to those who work with it.
+func (a *app) checkClassOf(ctx context.Context, job *conf.Job, ends sides) error {
+	class := keepingOf(preserveOf(job.Preserve)).Class
+	if class == "" || ends.destination == nil || job.Type != "copy" {
+		return nil
+	}
+	d := ends.destination
+	dst, err := a.stores.Open(ctx, store.Config{Location: d.at, Role: d.role, Credentials: d.creds, Concurrency: 1})
+	if err != nil {
+		return nil
+	}
+	wrong, allowed := unknownClass(dst, class)
+	if err := dst.Close(); err != nil {
+		return refused(fmt.Errorf("close %s: %w", d.at, err))
+	}
+	if wrong != "" {
+		return misuse(job.Fail("preserve.storage_class", wrong, allowed))
+	}
+	return nil
 }
 
 // decodeSpec reads the description that a job was submitted with.
@@ -51,6 +130,7 @@ func limitsOf(spec fsm.Spec) (limits fsm.JobLimits) {
 	if spec.MaxFailures != 0 {
 		limits.MaxFailures, limits.MaxFailuresPercent = spec.MaxFailures, 1e-9
 	}
+	limits.AwaitArchived = spec.Archived == "restore"
 	if spec.Limits.Bandwidth == "" {
 		return limits
 	}
@@ -99,7 +179,12 @@ func compareSpecs(before, now fsm.Spec) []difference {
 	note("compare", false, before.Compare, now.Compare)
 	note("verify", false, before.Verify, now.Verify)
 	note("task", false, before.Task, now.Task)
+	if class := now.Preserve.StorageClass; before.Preserve.StorageClass == "" && (class == conf.ClassKeep || class == conf.ClassDefault) {
+		now.Preserve.StorageClass = "" // the job is from before there was a choice, and goes on as it was
+	}
 	note("preserve", false, before.Preserve, now.Preserve)
+	note("archived", false, before.Archived, now.Archived)
+	note("restore", false, before.Restore, now.Restore)
 	note("content of the list", false, shortName(before.List), shortName(now.List))
 	note("max_failures", false, before.MaxFailures, now.MaxFailures)
 	note("priority", false, before.Priority, now.Priority)

@@ -21,6 +21,8 @@ type Object struct {
 	Type     string      // as the protocol names it
 	Class    string      // of storage
 	Target   string      // key that a link points to
+	Tags     string      // as the protocol's headers have them
+	ACL      string      // canned; "" is the default
 	Modified time.Time
 }
 
@@ -35,6 +37,7 @@ type Part struct {
 // Upload is an open multipart upload.
 type Upload struct {
 	ID, Key, Class string
+	Tags, ACL      string
 	Header         http.Header
 	Began          time.Time
 	parts          map[int]*Part

@@ -26,7 +26,14 @@ func (c *call) createUpload() *fault {
 	if bad != nil {
 		return bad
 	}
-	id := c.b.CreateUpload(memory.Upload{Key: c.key, Header: header, Class: classOf(c.r.Header), Began: c.s.opts.Now()})
+	class, tags, access, bad := details(c.r.Header)
+	if bad == nil && access != "" {
+		bad = &fault{400, "InvalidArgument", "x-oss-object-acl goes with the completion of an upload.", "0042-00000303", ""}
+	}
+	if bad != nil {
+		return bad
+	}
+	id := c.b.CreateUpload(memory.Upload{Key: c.key, Header: header, Class: class, Tags: tags, Began: c.s.opts.Now()})
 	return c.answer(struct {
 		XMLName      xml.Name `xml:"InitiateMultipartUploadResult"`
 		EncodingType string   `xml:",omitempty"`
@@ -121,6 +128,7 @@ func (c *call) complete() *fault {
 	if bad := c.document(&doc); bad != nil {
 		return bad
 	}
+	access := c.r.Header.Get("X-Oss-Object-Acl")
 	var whole *memory.Object
 	open, err := c.b.Complete(c.key, c.param("uploadId"), func(u *memory.Upload) (*memory.Object, error) {
 		data, tags, bad := joinParts(u, doc.Part)
@@ -128,9 +136,10 @@ func (c *call) complete() *fault {
 			return nil, bad
 		}
 		whole = &memory.Object{
-			Key: c.key, Data: data, Header: u.Header, Type: typeMultipart, Class: u.Class, Modified: c.s.opts.Now(),
+			Key: c.key, Data: data, Header: u.Header, Type: typeMultipart, Class: u.Class, Tags: u.Tags, Modified: c.s.opts.Now(),
 			ETag: fmt.Sprintf("%s-%d", etagOf([]byte(tags)), len(doc.Part)), // documented to be no MD5 of the content
 		}
+		whole.ACL = access
 		return whole, nil
 	}, c.forbidsOverwrite)
 	switch bad := asFault(err); {
@@ -198,7 +207,7 @@ func (c *call) copySource() (*memory.Object, *fault) {
 	switch match := strings.Trim(c.r.Header.Get("X-Oss-Copy-Source-If-Match"), `"`); {
 	case match != "" && match != o.ETag:
 		return nil, &fault{412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold.", "0003-00000308", ""}
-	case isArchived(o.Class):
+	case c.s.frozen(name, o):
 		return nil, archived()
 	case o.Type == typeAppendable:
 		return nil, &fault{400, "OperationNotSupported", "The operation is not supported for this resource.", "0003-00000602", ""}
@@ -225,8 +234,23 @@ func (c *call) copyObject() *fault {
 	if bad != nil {
 		return bad
 	}
+	class, tags, access, bad := details(c.r.Header)
+	if bad != nil {
+		return bad
+	}
 	dst := *o
-	dst.Class = classOf(c.r.Header)
+	dst.Class, dst.ACL = class, access // a copy has no ACL of its source
+	switch c.r.Header.Get("X-Oss-Tagging-Directive") {
+	case "", "Copy":
+	case "Replace":
+		dst.Tags = tags
+	default:
+		return &fault{400, "InvalidArgument", "Unknown tagging directive.", "0003-00000605", ""}
+	}
+	if how := c.r.Header.Get(headerEncryption); how != "" && c.r.Header.Get("X-Oss-Metadata-Directive") != "REPLACE" {
+		dst.Header = dst.Header.Clone()
+		dst.Header.Set(headerEncryption, how)
+	}
 	switch c.r.Header.Get("X-Oss-Metadata-Directive") {
 	case "", "COPY":
 	case "REPLACE":

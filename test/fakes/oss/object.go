@@ -24,7 +24,10 @@ const (
 	typeSymlink    = "Symlink"
 )
 
-const metaPrefix = "X-Oss-Meta-"
+const (
+	metaPrefix       = "X-Oss-Meta-"
+	headerEncryption = "X-Oss-Server-Side-Encryption"
+)
 
 func etagOf(data []byte) string {
 	sum := md5.Sum(data)
@@ -59,6 +62,9 @@ func keptHeader(h http.Header) (http.Header, *fault) {
 	}
 	if kept.Get("Content-Type") == "" {
 		kept.Set("Content-Type", "application/octet-stream")
+	}
+	if how := h.Get(headerEncryption); how != "" {
+		kept.Set(headerEncryption, how)
 	}
 	for name, v := range h {
 		if strings.HasPrefix(name, metaPrefix) {
@@ -111,7 +117,11 @@ func (c *call) put() *fault {
 	if bad != nil {
 		return bad
 	}
-	o := &memory.Object{Data: data, ETag: etagOf(data), Header: header, Type: typeNormal, Class: classOf(c.r.Header)}
+	class, tags, access, bad := details(c.r.Header)
+	if bad != nil {
+		return bad
+	}
+	o := &memory.Object{Data: data, ETag: etagOf(data), Header: header, Type: typeNormal, Class: class, Tags: tags, ACL: access}
 	if bad := c.keep(o); bad != nil {
 		return bad
 	}
@@ -217,7 +227,7 @@ func (c *call) get() *fault {
 	if bad := readCondition(c.r.Header, o); bad != nil {
 		return bad
 	}
-	if isArchived(o.Class) && c.r.Method == http.MethodGet {
+	if c.r.Method == http.MethodGet && c.s.frozen(c.name, o) {
 		return archived()
 	}
 	h := c.w.Header()
@@ -229,6 +239,7 @@ func (c *call) get() *fault {
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("X-Oss-Object-Type", o.Type)
 	h.Set("X-Oss-Storage-Class", o.Class)
+	c.restoreHeader(o)
 	h.Set("X-Oss-Hash-Crc64ecma", crcOf(o.Data)) // of the whole, for ranges too
 	if o.Type == typeNormal {
 		sum := md5.Sum(o.Data)

@@ -45,6 +45,8 @@ type Server struct {
 	mu      sync.Mutex
 	buckets map[string]*bucket
 	hook    func(w http.ResponseWriter, r *http.Request) bool
+	thawing map[string]thaw // by bucket, "/" and key
+	thaws   time.Duration   // how long restoring takes
 }
 
 // bucket is a bucket and where it is.
@@ -61,7 +63,7 @@ func New(opts Options) *Server {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Server{opts: opts, buckets: map[string]*bucket{}}
+	return &Server{opts: opts, buckets: map[string]*bucket{}, thawing: map[string]thaw{}}
 }
 
 // Start serves a new server with an account of its own at a free port of this machine, until the test ends.
@@ -215,6 +217,10 @@ func (c *call) onObject() *fault {
 	switch c.r.Method {
 	case http.MethodGet, http.MethodHead:
 		switch {
+		case c.has("tagging"):
+			return c.getTags()
+		case c.has("acl"):
+			return c.getACL()
 		case c.has("symlink"):
 			return c.getLink()
 		case c.has("uploadId"):
@@ -239,6 +245,8 @@ func (c *call) onObject() *fault {
 			return c.complete()
 		case c.has("append"):
 			return c.append()
+		case c.has("restore"):
+			return c.restore()
 		}
 	case http.MethodDelete:
 		if c.has("uploadId") {

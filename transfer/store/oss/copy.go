@@ -29,7 +29,7 @@ type copied struct {
 }
 
 // Copy implements store.Copier. The metadata stays the source's unless opts.Meta differs from what from tells of it;
-// where from tells nothing and opts.Meta is empty, it stays as well.
+// where from tells nothing and opts.Meta is empty, it stays as well. So do tags; the class is that of opts.Meta.
 func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, key string, opts store.PutOptions) (store.Object, error) {
 	r := request{op: "copy", method: http.MethodPut, key: key, header: make(http.Header, 16), slow: true}
 	if err := s.setCopySource(r.header, src, from); err != nil {
@@ -41,6 +41,10 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 		if err := userMetadata().Set(r.header, &opts.Meta); err != nil {
 			return store.Object{}, permanent(r.op, key, err)
 		}
+	}
+	detailHeaders().Set(r.header, &opts.Meta, opts.Meta.Class.Name)
+	if len(opts.Meta.Tags) > 0 {
+		r.header["X-Oss-Tagging-Directive"] = []string{"Replace"}
 	}
 	setCondition(r.header, opts.Condition)
 	var out copied

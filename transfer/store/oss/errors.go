@@ -51,7 +51,7 @@ func ruleOf(code string) (wire.Rule, bool) {
 	case "StorageCapacityExceeded", "QuotaExceeded", "BucketStorageExceeded":
 		return rule(store.Full, "")
 	case "InvalidObjectState":
-		return rule(store.Permanent, "the object is archived; restore it first")
+		return rule(store.Archived, wire.HintArchived)
 	case "FileImmutable":
 		return rule(store.Permanent, "a retention policy of the bucket protects the object")
 	case "InvalidObjectName", "InvalidArgument", "EntityTooLarge", "EntityTooSmall", "InvalidPart", "InvalidPartOrder", "FilePartNotExist",

@@ -44,7 +44,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		{status: 403, code: "SecurityTokenExpired", class: store.Auth, hint: "expired"},
 		{status: 403, code: "UserDisable", class: store.Auth, hint: "arrears"},
 		{status: 403, code: "RequestTimeTooSkewed", class: store.Misconfigured, hint: "clock"},
-		{status: 403, code: "InvalidObjectState", class: store.Permanent, hint: "restore"},
+		{status: 403, code: "InvalidObjectState", class: store.Archived, hint: "restore"},
 		{status: 400, code: "InvalidArgument", message: "Invalid signing region in Authorization header.", class: store.Misconfigured, hint: "region"},
 		{status: 400, code: "InvalidArgument", class: store.Permanent},
 		{status: 404, code: "NoSuchKey", class: store.NotFound},

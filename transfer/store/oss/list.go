@@ -88,6 +88,10 @@ func (s *Store) listed(key string, e *wire.Entry) (store.Object, error) {
 	o := store.Object{
 		Key: key, Kind: wire.KindOf(s.prefix+key, size), Size: size, ModTime: e.Written(), ETag: etag, Sums: s.sumsOfETag(etag, e.Type),
 	}
+	if e.Class != "" {
+		o.Class = classes().Named(wire.Clip(e.Class, 64))
+		o.Archived = o.Class.Tier.Archived()
+	}
 	if e.Type == typeSymlink && s.skipsLinks() {
 		o.Kind, o.Reason = store.KindSkipped, reasonLink
 	}

@@ -51,7 +51,7 @@ func (s *Store) read(ctx context.Context, r request, doc any) (http.Header, erro
 // CreateUpload implements store.Multiparter.
 func (s *Store) CreateUpload(ctx context.Context, key string, opts store.PutOptions) (string, error) {
 	r := request{op: "create upload", method: http.MethodPost, key: key, query: "uploads", header: make(http.Header, 8)}
-	if err := userMetadata().Set(r.header, &opts.Meta); err != nil {
+	if err := setUploadMeta(r.header, &opts.Meta); err != nil {
 		return "", permanent(r.op, key, err)
 	}
 	var out struct {
@@ -207,6 +207,9 @@ func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []stor
 		op: "complete upload", method: http.MethodPost, key: key, query: "uploadId=" + wire.EscapeQuery(id), header: make(http.Header, 8), slow: true,
 	}
 	setCondition(r.header, opts.Condition)
+	if access := opts.Meta.Access; access != store.AccessUnknown {
+		r.header[headerACL] = []string{string(access)}
+	}
 	var doc completion
 	var size int64
 	for _, p := range parts {

@@ -158,11 +158,11 @@ func TestArchivedObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := openWith(t, at.config("", store.RoleSource))
-	if _, err := s.Stat(t.Context(), "cold"); err != nil {
-		t.Errorf("stat: %v", err)
+	if o, err := s.Stat(t.Context(), "cold"); err != nil || !o.Archived || o.Meta.Class.Name != "ColdArchive" {
+		t.Errorf("stat: %+v, %v", o, err)
 	}
 	_, _, err := s.Open(t.Context(), "cold", store.OpenOptions{Length: -1})
-	if store.ClassOf(err) != store.Permanent || !strings.Contains(err.Error(), "archived; restore it") {
+	if store.ClassOf(err) != store.Archived || !strings.Contains(err.Error(), "must be restored") {
 		t.Errorf("open: %v", err)
 	}
 }

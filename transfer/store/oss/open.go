@@ -108,8 +108,10 @@ func baseOf(o options, bucket string) url.URL {
 
 // Abilities tells what every OSS store can do.
 func (s *Store) Abilities() store.Abilities {
-	a := store.Abilities{Scheme: "oss", ConditionalCreate: true, Pinned: true, Metadata: true, ModTimeUnit: time.Second, MaxKey: maxKey}
-	a.Sums = []string{"crc64ecma", "md5"}
+	a := store.Abilities{
+		Scheme: "oss", ConditionalCreate: true, Pinned: true, Metadata: true, ModTimeUnit: time.Second, MaxKey: maxKey,
+		Sums: []string{"crc64ecma", "md5"}, Classes: classes(), Tags: true, Access: true, Encryption: true,
+	}
 	s.opts.listOrder.Declare(&a)
 	return a
 }

@@ -29,7 +29,9 @@ func (s *Store) head(ctx context.Context, op, key, ifMatch string) (store.Object
 	if resp.ContentLength < 0 {
 		return store.Object{}, permanent(op, key, errors.New("the server tells no size"))
 	}
-	return s.objectOf(key, resp.Header, resp.ContentLength), nil
+	o := s.objectOf(key, resp.Header, resp.ContentLength)
+	o.Archived = isArchived(resp.Header, o.Meta.Class)
+	return o, nil
 }
 
 // objectOf describes an object by the headers of an answer.
@@ -38,6 +40,10 @@ func (s *Store) objectOf(key string, h http.Header, size int64) store.Object {
 	o := store.Object{
 		Key: key, Kind: wire.KindOf(s.prefix+key, size), Size: size, ETag: wire.Unquote(h.Get("Etag")), Sums: s.sumsOf(h, kind),
 		Meta: userMetadata().Get(h),
+	}
+	o.Meta.Encryption = detailHeaders().EncryptionOf(h)
+	if class := h.Get("X-Oss-Storage-Class"); class != "" {
+		o.Meta.Class = classes().Named(wire.Clip(class, 64))
 	}
 	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
 		o.ModTime = t.UTC()

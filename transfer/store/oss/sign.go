@@ -105,7 +105,7 @@ func (s *signer) textV1(req *http.Request, key string) string {
 	for pair := range strings.SplitSeq(req.URL.RawQuery, "&") {
 		name, value, has := strings.Cut(pair, "=")
 		switch name {
-		case "continuation-token", "partNumber", "uploadId", "uploads": // those of the signed ones that are sent here
+		case "acl", "continuation-token", "partNumber", "restore", "tagging", "uploadId", "uploads": // those of the signed ones that are sent here
 			b.WriteString(separator + name)
 			if has {
 				b.WriteString("=" + unescaped(value))

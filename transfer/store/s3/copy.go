@@ -24,7 +24,7 @@ func (s *Store) CanCopyFrom(src store.Source) bool {
 func (s *Store) CopyLimit() int64 { return largestPart }
 
 // Copy implements store.Copier. The metadata stays the source's unless opts.Meta differs from what from tells of it;
-// where from tells nothing and opts.Meta is empty, it stays as well.
+// where from tells nothing and opts.Meta is empty, it stays as well. So do tags; the class is that of opts.Meta.
 func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, key string, opts store.PutOptions) (store.Object, error) {
 	const op = "copy"
 	source, err := s.copySource(src, from, key)
@@ -45,6 +45,10 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 		in.MetadataDirective = types.MetadataDirectiveReplace
 	} else {
 		header = make(http.Header)
+	}
+	s.setDetails(header, &opts.Meta)
+	if len(opts.Meta.Tags) > 0 {
+		in.TaggingDirective = types.TaggingDirectiveReplace
 	}
 	setCondition(header, opts.Condition)
 	out, err := s.api.CopyObject(ctx, in, withHeader(header))

@@ -16,6 +16,8 @@ type dialect struct {
 	host   string // of the endpoint of a region, "*" standing for the region
 	others string // suffix of further endpoints' hosts, such as internal ones
 	source string // page that says so
+	// classes are its storage classes, with the words that its S3 has for them.
+	classes classes
 }
 
 // dialects are the vendors that take a bucket in the host name only, or have a URL scheme here. All others are reached by
@@ -24,18 +26,23 @@ var dialects = [...]dialect{
 	{
 		scheme: "obs", vendor: "Huawei Cloud OBS", host: "obs.*.myhuaweicloud.com", others: ".myhuaweicloud.com",
 		source: "https://support.huaweicloud.com/intl/en-us/productdesc-obs/obs_03_0152.html",
+		// Its own protocol says WARM and COLD, its S3 has Amazon's words.
+		classes: threeClasses(class{name: "WARM", word: "STANDARD_IA"}, class{name: "COLD", word: "GLACIER"}),
 	},
 	{
 		scheme: "ks3", vendor: "Kingsoft Cloud KS3", host: "ks3-*.ksyuncs.com", others: ".ksyuncs.com",
-		source: "https://docs.ksyun.com/documents/6762",
+		source:  "https://docs.ksyun.com/documents/6762",
+		classes: threeClasses(class{name: "STANDARD_IA"}, class{name: "ARCHIVE"}),
 	},
 	{
 		scheme: "jss", vendor: "JD Cloud OSS", host: "s3.*.jdcloud-oss.com", others: ".jdcloud-oss.com",
-		source: "https://docs.jdcloud.com/cn/object-storage-service/endpoint-using-rulers",
+		source:  "https://docs.jdcloud.com/cn/object-storage-service/endpoint-using-rulers",
+		classes: threeClasses(class{name: "STANDARD_IA"}, class{name: "GLACIER"}),
 	},
 	{
 		vendor: "Alibaba Cloud OSS", host: "s3.oss-*.aliyuncs.com", others: ".aliyuncs.com",
-		source: "https://help.aliyun.com/en/oss/developer-reference/compatibility-with-amazon-s3",
+		source:  "https://help.aliyun.com/en/oss/developer-reference/compatibility-with-amazon-s3",
+		classes: threeClasses(class{name: "IA", word: "STANDARD_IA"}, class{name: "Archive", word: "GLACIER"}),
 	},
 }
 

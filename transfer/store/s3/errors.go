@@ -59,7 +59,11 @@ func ruleOf(code string) (wire.Rule, bool) {
 		"MissingContentLength", "MethodNotAllowed", "ObjectLocked":
 		return rule(store.Permanent, "")
 	case "InvalidObjectState":
-		return rule(store.Permanent, "the object is archived; restore it first")
+		return rule(store.Archived, wire.HintArchived)
+	case "AccessControlListNotSupported":
+		return rule(store.Permanent, "the bucket takes no ACLs; leave out preserve.acl")
+	case "GlacierExpeditedRetrievalNotAvailable":
+		return rule(store.Throttled, "restore.speed: Expedited has no room now; Standard always has")
 	}
 	return wire.Rule{}, false
 }

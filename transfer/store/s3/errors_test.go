@@ -44,7 +44,7 @@ func TestRefusalsAreClassified(t *testing.T) {
 		{409, "ObjectParentIsFile", store.Permanent, ""},
 		{400, "DirectoryObjectContainsData", store.Permanent, ""},
 		{400, "InvalidStorageClass", store.Permanent, ""},
-		{403, "InvalidObjectState", store.Permanent, "restore"},
+		{403, "InvalidObjectState", store.Archived, "restore"},
 		{403, "QuotaExceeded", store.Full, ""},
 		{507, "InsufficientCapacity", store.Full, ""},
 		{507, "XMinioStorageFull", store.Full, ""},

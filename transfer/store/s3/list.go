@@ -41,7 +41,10 @@ func (s *Store) listed(key string, e *wire.Entry) (store.Object, error) {
 		return store.Object{}, err
 	}
 	etag := wire.Unquote(e.ETag)
-	return store.Object{
+	o := store.Object{
 		Key: key, Kind: wire.KindOf(s.prefix+key, size), Size: size, ModTime: e.Written(), ETag: etag, Sums: s.sumsOfETag(etag),
-	}, nil
+		Class: s.classOf(e.Class),
+	}
+	o.Archived = o.Class.Tier.Archived()
+	return o, nil
 }

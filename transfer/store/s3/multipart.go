@@ -31,7 +31,7 @@ func (s *Store) PartLimits() (smallest, largest int64, most int) {
 func (s *Store) CreateUpload(ctx context.Context, key string, opts store.PutOptions) (string, error) {
 	const op = "create upload"
 	header := make(http.Header)
-	err := userMetadata().Set(header, &opts.Meta)
+	err := s.setMeta(header, &opts.Meta)
 	if err == nil {
 		err = s.checkKey(http.MethodPost, s.prefix+key)
 	}

@@ -50,6 +50,11 @@ type Store struct {
 	// keepsDots: the server is known to take "." and ".." in keys literally.
 	keepsDots bool
 	listOrder wire.ListOrder
+	aws       bool // Amazon's own
+	// plain: what a write does not say of the class is STANDARD; vendors with a dialect have a default for each bucket.
+	plain     bool
+	keepsTags bool
+	classes   classes
 
 	identity identity
 	cfg      store.Config
@@ -103,7 +108,12 @@ func open(ctx context.Context, cfg store.Config) (*Store, error) {
 		return nil, err
 	}
 	s.identity = identity{endpoint, s.region, opts.profile}
-	if isAWS(endpoint) {
+	s.classes, s.plain, s.keepsTags = awsClasses(), true, true
+	if d := opts.dialect; d != nil {
+		// What their S3 does of tags is not documented, or they have none.
+		s.classes, s.plain, s.keepsTags = d.classes, false, false
+	}
+	if s.aws = isAWS(endpoint); s.aws {
 		s.sums.crc64.Store(crc64Proven)
 		s.keepsDots = true
 	}
@@ -171,8 +181,11 @@ func userMetadata() wire.MetaRules {
 
 // Abilities tells what every S3 store can do.
 func (s *Store) Abilities() store.Abilities {
-	a := store.Abilities{Scheme: "s3", Conditional: true, Pinned: true, Metadata: true, ModTimeUnit: time.Second, MaxKey: maxKey}
-	a.Sums = []string{"md5", "crc64nvme", "crc32c", "sha256", "etag"}
+	a := store.Abilities{
+		Scheme: "s3", Conditional: true, Pinned: true, Metadata: true, ModTimeUnit: time.Second, MaxKey: maxKey,
+		Sums:    []string{"md5", "crc64nvme", "crc32c", "sha256", "etag"},
+		Classes: s.classes.all(), Tags: s.keepsTags, Access: true, Encryption: true,
+	}
 	s.listOrder.Declare(&a)
 	return a
 }

@@ -15,7 +15,7 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 	header := make(http.Header, 16)
 	body, err := wire.BodyOfKind(key, body, opts)
 	if err == nil {
-		err = userMetadata().Set(header, &opts.Meta)
+		err = s.setMeta(header, &opts.Meta)
 	}
 	if err != nil {
 		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}

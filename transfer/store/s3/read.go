@@ -29,7 +29,9 @@ func (s *Store) head(ctx context.Context, op, key, ifMatch string) (store.Object
 	if resp.ContentLength < 0 {
 		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: fmt.Errorf("the server tells no size")}
 	}
-	return s.objectOf(key, resp.Header, resp.ContentLength), nil
+	o := s.objectOf(key, resp.Header, resp.ContentLength)
+	o.Archived = isArchived(resp.Header, o.Meta.Class)
+	return o, nil
 }
 
 // objectOf describes an object by the headers of an answer.
@@ -39,6 +41,7 @@ func (s *Store) objectOf(key string, h http.Header, size int64) store.Object {
 		o.ModTime = t.UTC()
 	}
 	o.Meta = userMetadata().Get(h)
+	o.Meta.Class, o.Meta.Encryption = s.classOf(h.Get("X-Amz-Storage-Class")), detailHeaders().EncryptionOf(h)
 	return o
 }
 

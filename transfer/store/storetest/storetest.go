@@ -40,6 +40,8 @@ type Harness struct {
 	ChecksSums bool
 	// KeepsUploads: the store has no way to drop an upload; it goes by itself some time later.
 	KeepsUploads bool
+	// Forgets names what the server takes without an error and does not keep, of "class", "tags", "access", "encryption".
+	Forgets []string
 }
 
 // refuses tells why a key cannot be tested.
@@ -63,7 +65,7 @@ type check struct {
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
 	l := newLedger(t)
-	for _, c := range slices.Concat(objectChecks(), listChecks(), writeChecks(), multipartChecks(), otherChecks(), fidelityChecks()) {
+	for _, c := range slices.Concat(objectChecks(), listChecks(), writeChecks(), multipartChecks(), otherChecks(), detailChecks(), fidelityChecks()) {
 		t.Run(c.name, func(t *testing.T) {
 			h := open(t)
 			if c.lacks != nil {
