@@ -6,6 +6,7 @@
 package gcs
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
@@ -115,8 +116,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.Contains(r.URL.EscapedPath(), "/rewriteTo/"):
 		s.serveRewrite(w, r)
 	default:
-		s.proxy.ServeHTTP(w, r)
+		s.forward(w, r)
 	}
+}
+
+// forward sends a request to the server behind, once all of it is here: that one answers before it has read the end of a body, and a
+// server of net/http that begins to answer closes what it still has to read, which would break the answer off.
+func (s *Server) forward(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		jsonError(w, http.StatusBadRequest, "uploadBrokenConnection", "The request ended early.")
+		return
+	}
+	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	s.proxy.ServeHTTP(w, r)
 }
 
 // xmlTarget gives bucket and key of a request of the XML API.
