@@ -20,10 +20,11 @@ const (
 
 // texts are the fields of an object that are strings, but for its key. Most are empty: a record has a bit for each that is not,
 // and only those.
-func texts(o *store.Object) [11]*string {
+func texts(o *store.Object) [15]*string {
 	s := &o.Sums
 	return [...]*string{
 		&o.ETag, &s.MD5, &s.PartsMD5, &s.CRC32C, &s.CRC64NVME, &s.CRC64ECMA, &s.SHA256, &s.QETag, &o.Target, &o.Reason, &o.Origin,
+		&s.QBlocks, &s.PartsQETag, &o.Class.Name, (*string)(&o.Class.Tier),
 	}
 }
 

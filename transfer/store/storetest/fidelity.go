@@ -38,6 +38,9 @@ func lacksFitOfCopy(h Harness) string {
 	if reason := lacksCopy(h); reason != "" {
 		return reason
 	}
+	if h.CopiesAsIs {
+		return "copies objects with what they have"
+	}
 	return lacksFit(h)
 }
 

@@ -314,10 +314,10 @@ func (l *lister) advance(page *Page) error {
 
 // end ends the listing, unless more may follow all the same: the page is full, has a token, or whoever lists wants to be sure. Then
 // what is behind its last key is asked for: a server that ends its listing too soon would have all that is there lost. Where keys
-// have no order nobody can ask so.
+// have no order, or the server may begin elsewhere, nobody can ask so.
 func (l *lister) end(page *Page) {
 	suspect := l.opts.Whole || page.Token != "" || len(page.Entries) >= l.asked
-	if !suspect || l.anyOrder || len(page.Entries) == 0 {
+	if !suspect || l.anyOrder || l.g.Skips || len(page.Entries) == 0 {
 		l.ended = true
 		return
 	}
