@@ -238,7 +238,7 @@ func move(t *testing.T, from *source, to *target) {
 }
 
 // settings are the keys of the job that have all be kept that can be.
-func settings() []string { return nil }
+func settings() []string { return []string{"--set", "preserve.tags=true"} }
 
 // list reads the keys of a folder.
 func list(t *testing.T, s store.Source) map[string]bool {
@@ -306,6 +306,9 @@ func differences(want, got *store.Metadata) (all []string) {
 		{"Content-Encoding", want.ContentEncoding, got.ContentEncoding}, {"Content-Language", want.ContentLanguage, got.ContentLanguage},
 		{"Expires", want.Expires, got.Expires}, {"Content-Type", plainType(want.ContentType), plainType(got.ContentType)},
 	} {
+		if h.name == "Content-Type" && want.ContentType == "" {
+			continue // some stores then tell one by the name
+		}
 		if h.want != h.got {
 			all = append(all, fmt.Sprintf("header %q", h.name))
 		}
@@ -344,4 +347,4 @@ func isLost(r transfer.Record, difference string) bool {
 }
 
 // lossesOf are the lines of a record that say what could not be kept.
-func lossesOf(transfer.Record) []string { return nil }
+func lossesOf(r transfer.Record) []string { return r.Lost }

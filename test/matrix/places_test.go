@@ -6,11 +6,23 @@ import (
 	"strings"
 	"testing"
 
+	fakebos "github.com/bucketbrigade/brigade/test/fakes/bos"
+	fakecos "github.com/bucketbrigade/brigade/test/fakes/cos"
+	"github.com/bucketbrigade/brigade/test/fakes/gcs"
+	fakekodo "github.com/bucketbrigade/brigade/test/fakes/kodo"
 	fakeoss "github.com/bucketbrigade/brigade/test/fakes/oss"
+	fakeuss "github.com/bucketbrigade/brigade/test/fakes/uss"
+	"github.com/bucketbrigade/brigade/test/servers"
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/azblob"
+	"github.com/bucketbrigade/brigade/transfer/store/bos"
+	"github.com/bucketbrigade/brigade/transfer/store/cos"
 	"github.com/bucketbrigade/brigade/transfer/store/file"
+	"github.com/bucketbrigade/brigade/transfer/store/gs"
+	"github.com/bucketbrigade/brigade/transfer/store/kodo"
 	"github.com/bucketbrigade/brigade/transfer/store/oss"
 	"github.com/bucketbrigade/brigade/transfer/store/s3"
+	"github.com/bucketbrigade/brigade/transfer/store/uss"
 )
 
 // place is one kind of store.
@@ -36,6 +48,12 @@ func places() []place {
 		{"file", store.Provider{Open: file.Open, Validate: file.Validate}, startFolder},
 		{"s3", store.Provider{Open: s3.Open, Validate: s3.Validate}, startVersityGW},
 		{"oss", store.Provider{Open: oss.Open, Validate: oss.Validate}, startOSS},
+		{"cos", store.Provider{Open: cos.Open, Validate: cos.Validate}, startCOS},
+		{"kodo", store.Provider{Open: kodo.Open, Validate: kodo.Validate}, startKodo},
+		{"bos", store.Provider{Open: bos.Open, Validate: bos.Validate}, startBOS},
+		{"azblob", store.Provider{Open: azblob.Open, Validate: azblob.Validate}, startAzurite},
+		{"gs", store.Provider{Open: gs.Open, Validate: gs.Validate}, startGCS},
+		{"uss", store.Provider{Open: uss.Open, Validate: uss.Validate}, startUSS},
 	}
 }
 
@@ -55,6 +73,61 @@ func startOSS(t *testing.T) spot {
 	return spot{
 		bucket: "matrix", options: url.Values{"endpoint": {at}, "region": {account.Region}},
 		account: store.Credentials{AccessKey: account.AccessKey, SecretKey: account.SecretKey, SessionToken: account.Token},
+	}
+}
+
+func startCOS(t *testing.T) spot {
+	server, account, at := fakecos.Start(t)
+	server.NewBucket("matrix-1250000000")
+	return spot{
+		bucket: "matrix-1250000000", options: url.Values{"endpoint": {at}, "region": {account.Region}},
+		account: store.Credentials{AccessKey: account.AccessKey, SecretKey: account.SecretKey, SessionToken: account.Token},
+	}
+}
+
+func startKodo(t *testing.T) spot {
+	server, account, at := fakekodo.Start(t)
+	server.NewBucket("matrix")
+	return spot{
+		bucket: "matrix", options: url.Values{"endpoint": {at}, "region": {account.Region}, "domain": {server.StartDomain(t, "matrix")}},
+		account: store.Credentials{AccessKey: account.AccessKey, SecretKey: account.SecretKey},
+	}
+}
+
+func startBOS(t *testing.T) spot {
+	server, account, at := fakebos.Start(t)
+	server.NewBucket("matrix")
+	return spot{
+		bucket: "matrix", options: url.Values{"endpoint": {at}},
+		account: store.Credentials{AccessKey: account.AccessKey, SecretKey: account.SecretKey, SessionToken: account.Token},
+	}
+}
+
+// startAzurite starts a server that sorts by UTF-16, which shows beyond the basic plane.
+func startAzurite(t *testing.T) spot {
+	server := servers.StartAzurite(t)
+	return spot{
+		bucket: server.NewContainer(t), options: url.Values{"endpoint": {server.URL}, "account": {server.Account}, "api_version": {"2025-11-05"}, "list_order": {"none"}},
+		account: store.Credentials{AccessKey: server.Account, SecretKey: server.Key},
+	}
+}
+
+// startGCS starts fake-gcs-server, and before it what checks access tokens and takes uploads in parts.
+func startGCS(t *testing.T) spot {
+	server := servers.StartFakeGCS(t)
+	front := gcs.Start(t, server)
+	return spot{
+		bucket: server.NewBucket(t), options: url.Values{"endpoint": {front.URL}, "multipart": {"true"}},
+		account: store.Credentials{AccessKey: front.Email(), SecretKey: front.Key(t)},
+	}
+}
+
+func startUSS(t *testing.T) spot {
+	server, account, at := fakeuss.Start(t)
+	server.NewBucket("matrix")
+	return spot{
+		bucket: "matrix", options: url.Values{"endpoint": {at}},
+		account: store.Credentials{AccessKey: account.Operator, SecretKey: account.Password},
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // List implements store.Source. Snapshots, versions, deleted and uncommitted blobs are not listed.
 func (s *Store) List(opts store.ListOptions) store.Lister {
 	listing := &wire.Listing{
-		Prefix: s.prefix, PageSize: pageSize, Skips: true, Fetch: s.listPage, Object: listed,
+		Prefix: s.prefix, PageSize: pageSize, Order: s.opts.listOrder, Skips: true, Fetch: s.listPage, Object: listed,
 		Wrap: func(ctx context.Context, err error) error { return wire.Wrap(ctx, "list", "", err) },
 	}
 	return listing.List(opts)

@@ -86,11 +86,15 @@ func (s *Store) Renew(_ context.Context, c store.Credentials) error {
 
 // Abilities tells what every store of Azure can do.
 func (s *Store) Abilities() store.Abilities {
-	return store.Abilities{
-		Scheme: "azblob", Order: store.OrderBytes, Conditional: true, Pinned: true, Metadata: true,
-		ModTimeUnit: time.Second, ListsByKeys: s.opts.startFrom(), MaxKey: maxKey * 3,
+	a := store.Abilities{
+		Sums:   []string{"md5"},
+		Scheme: "azblob", Conditional: true, Pinned: true, Metadata: true,
+		ModTimeUnit: time.Second, MaxKey: maxKey * 3,
 		Classes: classes(), Tags: true, Encryption: true,
 	}
+	s.opts.listOrder.Declare(&a)
+	a.ListsByKeys = a.ListsByKeys && s.opts.startFrom()
+	return a
 }
 
 // Single implements store.Single: a path without a "/" at its end may be the name of one blob.

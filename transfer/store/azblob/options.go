@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // Versions of the protocol
@@ -24,6 +25,7 @@ const (
 
 // options are the query options of a location.
 type options struct {
+	listOrder wire.ListOrder
 	account   string
 	base      url.URL // of the account; its path is "" or "/ACCOUNT"
 	version   string
@@ -60,7 +62,11 @@ var (
 )
 
 func parseOptions(l store.Location) (options, error) {
-	if err := store.CheckOptions(l, "account", "endpoint", "path_style", "api_version", "anonymous", "managed_identity"); err != nil {
+	if err := store.CheckOptions(l, "account", "endpoint", "path_style", "api_version", "anonymous", "managed_identity", wire.OptionListOrder); err != nil {
+		return options{}, err
+	}
+	order, err := wire.ParseListOrder(l)
+	if err != nil {
 		return options{}, err
 	}
 	if l.Bucket == "" {
@@ -73,7 +79,7 @@ func parseOptions(l store.Location) (options, error) {
 	if l.Bucket == "$root" && strings.Contains(l.Path, "/") {
 		return options{}, fmt.Errorf("%s: names in $root have no \"/\"", l)
 	}
-	o := options{account: l.Options.Get("account"), version: versionDefault}
+	o := options{account: l.Options.Get("account"), version: versionDefault, listOrder: order}
 	if err := o.parseVersion(l.Options.Get("api_version")); err != nil {
 		return options{}, err
 	}

@@ -16,7 +16,7 @@ import (
 // List implements store.Source.
 func (s *Store) List(opts store.ListOptions) store.Lister {
 	listing := &wire.Listing{
-		Prefix: s.prefix, PageSize: pageSize, Fetch: s.listPage, Object: s.listed,
+		Prefix: s.prefix, PageSize: pageSize, Order: s.opts.listOrder, Fetch: s.listPage, Object: s.listed,
 		Wrap: func(ctx context.Context, err error) error { return wire.Wrap(ctx, "list", "", err) },
 	}
 	return listing.List(opts)

@@ -100,10 +100,13 @@ func baseOf(o options, bucket string) url.URL {
 
 // Abilities tells what every BOS store can do.
 func (s *Store) Abilities() store.Abilities {
-	return store.Abilities{
-		Scheme: "bos", Order: store.OrderBytes, Conditional: true, ConditionalCreate: true, Pinned: true, Metadata: true,
-		ModTimeUnit: time.Second, ListsByKeys: true, MaxKey: maxKey, Classes: s.rules.Classes, Tags: true, Access: true, Encryption: true,
+	a := store.Abilities{
+		Sums:   []string{"crc64ecma", "md5"},
+		Scheme: "bos", Conditional: true, ConditionalCreate: true, Pinned: true, Metadata: true,
+		ModTimeUnit: time.Second, MaxKey: maxKey, Classes: s.rules.Classes, Tags: true, Access: true, Encryption: true,
 	}
+	s.opts.listOrder.Declare(&a)
+	return a
 }
 
 // Single implements store.Single: a path without a "/" at its end may be the key of one object.

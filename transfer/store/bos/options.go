@@ -9,10 +9,12 @@ import (
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // options are the query options of a location.
 type options struct {
+	listOrder wire.ListOrder
 	endpoint  *url.URL
 	pathStyle bool // the bucket stands in the path
 	bound     bool // the endpoint is a domain that is bound to the bucket
@@ -35,7 +37,11 @@ func Validate(l store.Location) error {
 }
 
 func parseOptions(l store.Location) (options, error) {
-	if err := store.CheckOptions(l, "endpoint", "region", "path_style", "bound_domain", "multi_az"); err != nil {
+	if err := store.CheckOptions(l, "endpoint", "region", "path_style", "bound_domain", "multi_az", wire.OptionListOrder); err != nil {
+		return options{}, err
+	}
+	order, err := wire.ParseListOrder(l)
+	if err != nil {
 		return options{}, err
 	}
 	if l.Bucket == "" {
@@ -50,7 +56,7 @@ func parseOptions(l store.Location) (options, error) {
 	if hasDots(l.Path) {
 		return options{}, fmt.Errorf("%s: BOS takes no \"..\" as a folder", l)
 	}
-	var o options
+	o := options{listOrder: order}
 	if err := o.parseEndpoint(l.Options.Get("endpoint"), l.Options.Get("region")); err != nil {
 		return options{}, err
 	}

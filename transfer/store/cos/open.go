@@ -109,11 +109,13 @@ func baseOf(o options, bucket string) url.URL {
 
 // Abilities tells what every COS store can do.
 func (s *Store) Abilities() store.Abilities {
-	return store.Abilities{
-		Scheme: "cos", Order: store.OrderBytes, ConditionalCreate: true, Pinned: true, Metadata: true,
-		ModTimeUnit: time.Second, ListsByKeys: true, MaxKey: maxKey,
+	a := store.Abilities{
+		Scheme: "cos", ConditionalCreate: true, Pinned: true, Metadata: true,
+		ModTimeUnit: time.Second, MaxKey: maxKey,
 		Sums: []string{"crc64ecma", "md5"}, Classes: s.classes(), Tags: true, Access: true, Encryption: true,
 	}
+	s.opts.listOrder.Declare(&a)
+	return a
 }
 
 // Single implements store.Single: a path without a "/" at its end may be the key of one object.

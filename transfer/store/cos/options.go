@@ -9,10 +9,12 @@ import (
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // options are the query options of a location.
 type options struct {
+	listOrder wire.ListOrder
 	endpoint  *url.URL
 	region    string // "" where the endpoint does not tell it and no option does
 	pathStyle bool   // the bucket stands in the path: at addresses, which have no sub-domains
@@ -44,7 +46,11 @@ var oldRegions = map[string]string{
 }
 
 func parseOptions(l store.Location) (options, error) {
-	if err := store.CheckOptions(l, "endpoint", "region", "bound_domain", "multi_az"); err != nil {
+	if err := store.CheckOptions(l, "endpoint", "region", "bound_domain", "multi_az", wire.OptionListOrder); err != nil {
+		return options{}, err
+	}
+	order, err := wire.ParseListOrder(l)
+	if err != nil {
 		return options{}, err
 	}
 	if err := checkBucket(l); err != nil {
@@ -53,7 +59,7 @@ func parseOptions(l store.Location) (options, error) {
 	if l.Path != "" && (l.Path[0] == '/' || l.Path[0] == '\\') {
 		return options{}, fmt.Errorf("%s: keys of COS do not begin with %q", l, l.Path[:1])
 	}
-	var o options
+	o := options{listOrder: order}
 	if err := o.parseRegion(l.Options.Get("region")); err != nil {
 		return options{}, err
 	}

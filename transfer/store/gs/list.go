@@ -14,7 +14,7 @@ import (
 // List implements store.Source.
 func (s *Store) List(opts store.ListOptions) store.Lister {
 	listing := &wire.Listing{
-		Prefix: s.prefix, PageSize: pageSize, Fetch: s.fetchPage,
+		Prefix: s.prefix, PageSize: pageSize, Order: s.opts.listOrder, Fetch: s.fetchPage,
 		Object: func(key string, e *wire.Entry) (store.Object, error) {
 			o := *e.Known
 			o.Key, o.Kind = key, wire.KindOf(s.prefix+key, o.Size)

@@ -91,11 +91,14 @@ func (s *Store) Renew(_ context.Context, c store.Credentials) error { return s.t
 
 // Abilities tells what every store of the vendor can do.
 func (s *Store) Abilities() store.Abilities {
-	return store.Abilities{
-		Scheme: "gs", Order: store.OrderBytes, Conditional: true, ConditionalCreate: true, Pinned: true, Metadata: true,
-		ModTimeUnit: time.Second, ListsByKeys: true, MaxKey: maxKey,
+	a := store.Abilities{
+		Sums:   []string{"crc32c", "md5"},
+		Scheme: "gs", Conditional: true, ConditionalCreate: true, Pinned: true, Metadata: true,
+		ModTimeUnit: time.Second, MaxKey: maxKey,
 		Classes: classes(), Access: true, Encryption: true,
 	}
+	s.opts.listOrder.Declare(&a)
+	return a
 }
 
 // WantSums implements store.SumChooser.

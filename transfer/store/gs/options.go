@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // vendorHost is the vendor's endpoint; its regional and private ones end in vendorDomain
@@ -21,6 +22,7 @@ const (
 
 // options are the query options of a location.
 type options struct {
+	listOrder wire.ListOrder
 	endpoint  *url.URL // nil for the vendor's
 	anonymous bool     // no credentials are sent
 	multipart *bool    // nil: by endpoint
@@ -42,7 +44,11 @@ var (
 )
 
 func parseOptions(l store.Location) (options, error) {
-	if err := store.CheckOptions(l, "endpoint", "anonymous", "multipart", "kms_key", "user_project"); err != nil {
+	if err := store.CheckOptions(l, "endpoint", "anonymous", "multipart", "kms_key", "user_project", wire.OptionListOrder); err != nil {
+		return options{}, err
+	}
+	order, err := wire.ParseListOrder(l)
+	if err != nil {
 		return options{}, err
 	}
 	if err := checkBucket(l); err != nil {
@@ -51,7 +57,7 @@ func parseOptions(l store.Location) (options, error) {
 	if strings.Contains(l.Path, "\r") || strings.Contains(l.Path, "\n") {
 		return options{}, fmt.Errorf("%s: names of objects have no line breaks", l)
 	}
-	var o options
+	o := options{listOrder: order}
 	if text := l.Options.Get("endpoint"); text != "" {
 		u, err := parseEndpoint(text)
 		if err != nil {

@@ -58,7 +58,7 @@ type listing struct {
 // List implements store.Source.
 func (s *Store) List(opts store.ListOptions) store.Lister {
 	g := &wire.Listing{
-		Prefix: s.prefix, PageSize: pageSize, Fetch: s.listPage,
+		Prefix: s.prefix, PageSize: pageSize, Order: s.opts.listOrder, Fetch: s.listPage,
 		Object: func(key string, e *wire.Entry) (store.Object, error) {
 			o := *e.Known
 			o.Key = key

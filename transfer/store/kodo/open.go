@@ -94,10 +94,13 @@ func (s *Store) Abilities() store.Abilities {
 	if s.opts.headByRead {
 		unit = time.Second // of Last-Modified
 	}
-	return store.Abilities{
-		Scheme: "kodo", Order: store.OrderBytes, ConditionalCreate: true, Pinned: true, Metadata: true,
-		ModTimeUnit: unit, ListsByKeys: true, MaxKey: maxKey, Classes: classes,
+	a := store.Abilities{
+		Sums:   []string{"qetag", "md5"},
+		Scheme: "kodo", ConditionalCreate: true, Pinned: true, Metadata: true,
+		ModTimeUnit: unit, MaxKey: maxKey, Classes: classes,
 	}
+	s.opts.listOrder.Declare(&a)
+	return a
 }
 
 // Single implements store.Single: a path without a "/" at its end may be the key of one object.

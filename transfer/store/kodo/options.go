@@ -10,10 +10,12 @@ import (
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // options are the query options of a location.
 type options struct {
+	listOrder  wire.ListOrder
 	region     string
 	up         *url.URL // where objects are written
 	rs         *url.URL // where they are described, copied, deleted
@@ -41,7 +43,11 @@ func Validate(l store.Location) error {
 var bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$`)
 
 func parseOptions(l store.Location) (options, error) {
-	if err := store.CheckOptions(l, "region", "endpoint", "domain", "private", "meta"); err != nil {
+	if err := store.CheckOptions(l, "region", "endpoint", "domain", "private", "meta", wire.OptionListOrder); err != nil {
+		return options{}, err
+	}
+	order, err := wire.ParseListOrder(l)
+	if err != nil {
 		return options{}, err
 	}
 	if l.Bucket == "" {
@@ -50,7 +56,7 @@ func parseOptions(l store.Location) (options, error) {
 	if !bucketName.MatchString(l.Bucket) {
 		return options{}, fmt.Errorf("bucket %q: want 3 to 63 letters, digits, hyphens, underscores and dots, with a letter or digit at both ends", l.Bucket)
 	}
-	var o options
+	o := options{listOrder: order}
 	if err := o.parseHosts(l); err != nil {
 		return options{}, err
 	}

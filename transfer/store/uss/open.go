@@ -109,7 +109,7 @@ func fromEnvironment() store.Credentials {
 
 // Abilities tells what every service of USS can do.
 func (s *Store) Abilities() store.Abilities {
-	return store.Abilities{Scheme: "uss", Order: store.OrderBytes, Metadata: true, ModTimeUnit: time.Second, MaxKey: maxKey}
+	return store.Abilities{Scheme: "uss", Sums: []string{"md5"}, Order: store.OrderBytes, Metadata: true, ModTimeUnit: time.Second, MaxKey: maxKey}
 }
 
 // WantSums implements store.SumChooser: what is sent with its MD5 is refused where another content arrives.
