@@ -10,6 +10,7 @@ import (
 	fakecos "github.com/bucketbrigade/brigade/test/fakes/cos"
 	"github.com/bucketbrigade/brigade/test/fakes/gcs"
 	fakekodo "github.com/bucketbrigade/brigade/test/fakes/kodo"
+	"github.com/bucketbrigade/brigade/test/fakes/memory"
 	fakeoss "github.com/bucketbrigade/brigade/test/fakes/oss"
 	fakeuss "github.com/bucketbrigade/brigade/test/fakes/uss"
 	"github.com/bucketbrigade/brigade/test/servers"
@@ -40,6 +41,10 @@ type spot struct {
 	options url.Values
 	account store.Credentials
 	lenient string // what of TestRefusedPlaces the server lets pass, and why
+	// bucketOf looks into a server of our own whose protocol does not list uploads; nil elsewhere.
+	bucketOf *memory.Bucket
+	// dropsParts: whoever writes an object drops the parts that others sent for it.
+	dropsParts bool
 }
 
 // places lists all kinds, one line each. Lists of URLs, which are sources only, come with the web server that they lead to.
@@ -87,9 +92,8 @@ func startCOS(t *testing.T) spot {
 
 func startKodo(t *testing.T) spot {
 	server, account, at := fakekodo.Start(t)
-	server.NewBucket("matrix")
 	return spot{
-		bucket: "matrix", options: url.Values{"endpoint": {at}, "region": {account.Region}, "domain": {server.StartDomain(t, "matrix")}},
+		bucketOf: server.NewBucket("matrix"), bucket: "matrix", options: url.Values{"endpoint": {at}, "region": {account.Region}, "domain": {server.StartDomain(t, "matrix")}},
 		account: store.Credentials{AccessKey: account.AccessKey, SecretKey: account.SecretKey},
 	}
 }
@@ -107,7 +111,8 @@ func startBOS(t *testing.T) spot {
 func startAzurite(t *testing.T) spot {
 	server := servers.StartAzurite(t)
 	return spot{
-		bucket: server.NewContainer(t), options: url.Values{"endpoint": {server.URL}, "account": {server.Account}, "api_version": {"2025-11-05"}, "list_order": {"none"}},
+		dropsParts: true, // https://learn.microsoft.com/en-us/rest/api/storageservices/put-block-list
+		bucket:     server.NewContainer(t), options: url.Values{"endpoint": {server.URL}, "account": {server.Account}, "api_version": {"2025-11-05"}, "list_order": {"none"}},
 		account: store.Credentials{AccessKey: server.Account, SecretKey: server.Key},
 	}
 }
