@@ -45,6 +45,8 @@ type spot struct {
 	bucketOf *memory.Bucket
 	// dropsParts: whoever writes an object drops the parts that others sent for it.
 	dropsParts bool
+	// keepsUploads: uploads cannot be dropped, and stay in the listing when they are complete; TestUSSUploadIsResumed looks closer.
+	keepsUploads bool
 }
 
 // places lists all kinds, one line each. Lists of URLs, which are sources only, come with the web server that they lead to.
@@ -131,7 +133,7 @@ func startUSS(t *testing.T) spot {
 	server, account, at := fakeuss.Start(t)
 	server.NewBucket("matrix")
 	return spot{
-		bucket: "matrix", options: url.Values{"endpoint": {at}},
+		bucket: "matrix", options: url.Values{"endpoint": {at}}, keepsUploads: true,
 		account: store.Credentials{AccessKey: account.Operator, SecretKey: account.Password},
 	}
 }
