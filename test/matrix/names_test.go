@@ -21,7 +21,11 @@ import (
 	"time"
 
 	"github.com/bucketbrigade/brigade/test/binary"
+	fakebos "github.com/bucketbrigade/brigade/test/fakes/bos"
+	fakecos "github.com/bucketbrigade/brigade/test/fakes/cos"
+	fakekodo "github.com/bucketbrigade/brigade/test/fakes/kodo"
 	fakeoss "github.com/bucketbrigade/brigade/test/fakes/oss"
+	fakeuss "github.com/bucketbrigade/brigade/test/fakes/uss"
 	"github.com/bucketbrigade/brigade/test/netlab"
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -41,7 +45,21 @@ func vendors() []vendor {
 		AccessKey: account.AccessKey, SecretKey: account.SecretKey, Token: account.SessionToken, Domain: "oss-cn-hangzhou.aliyuncs.com",
 	})
 	ali.NewBucket("brigade-test")
+	tencent := fakecos.New(fakecos.Options{AccessKey: account.AccessKey, SecretKey: account.SecretKey, Token: account.SessionToken})
+	tencent.NewBucket("brigade-1250000000")
+	baidu := fakebos.New(fakebos.Options{AccessKey: account.AccessKey, SecretKey: account.SecretKey, Token: account.SessionToken, Domain: "bj.bcebos.com"})
+	baidu.NewBucket("brigade-test")
+	permanent := store.Credentials{AccessKey: account.AccessKey, SecretKey: account.SecretKey}
+	upyun := fakeuss.New(fakeuss.Options{Operator: permanent.AccessKey, Password: permanent.SecretKey})
+	upyun.NewBucket("brigade-test")
+	qiniu := fakekodo.New(fakekodo.Options{AccessKey: permanent.AccessKey, SecretKey: permanent.SecretKey})
+	qiniu.NewBucket("brigade-test")
+	qiniu.Bind("brigade-test", "files.example.com")
 	return []vendor{
+		{"cos", "cos://brigade-1250000000/x/?region=ap-guangzhou", []string{"brigade-1250000000.cos.ap-guangzhou.myqcloud.com"}, account, tencent},
+		{"bos", "bos://brigade-test/x/?region=bj", []string{"brigade-test.bj.bcebos.com"}, account, baidu},
+		{"uss", "uss://brigade-test/x/", []string{"v0.api.upyun.com"}, permanent, upyun},
+		{"kodo", "kodo://brigade-test/x/?region=z0", []string{"up-z0.qiniup.com", "rs-z0.qiniuapi.com", "rsf-z0.qiniuapi.com", "uc.qiniuapi.com", "api.qiniuapi.com", "files.example.com"}, permanent, qiniu},
 		{"oss", "oss://brigade-test/x/?region=cn-hangzhou", []string{"brigade-test.oss-cn-hangzhou.aliyuncs.com"}, account, ali},
 	}
 }
