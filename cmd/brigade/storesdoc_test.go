@@ -25,12 +25,21 @@ func sampleLocations() map[string]string {
 		"ks3":            "ks3://bucket/?region=cn-beijing",
 		"jss":            "jss://bucket/?region=cn-north-1",
 		"oss":            "oss://bucket/?region=cn-hangzhou",
+		"cos":            "cos://bucket-1250000000/?region=ap-guangzhou",
+		"kodo":           "kodo://bucket/?region=z0",
+		"bos":            "bos://bucket/?region=bj",
+		"azblob":         "azblob://container/?account=sample",
+		"gs":             "gs://bucket/?anonymous=true&multipart=true",
+		"uss":            "uss://service/",
 		store.ListScheme: "urllist:/tmp/brigade-sample.txt",
 	}
 }
 
 // sampleCredentials are of no account.
-var sampleCredentials = map[string]store.Credentials{}
+var sampleCredentials = map[string]store.Credentials{
+	"azblob": {AccessKey: "sample", SecretKey: "c2FtcGxl"},
+	"gs":     {},
+}
 
 // TestStoresTable: the table of what stores can do, in the documents of both languages, is what the code says.
 // With -update it writes the table.
