@@ -110,7 +110,7 @@ func (r *Renderer) readKind(k Kind) error {
 
 func (r *Renderer) readLayouts() error {
 	funcs := map[string]any{
-		"word": r.word, "time": showTime, "facts": r.facts, "totals": r.totals, "count": count, "clip": clip, "color": color,
+		"word": r.word, "wordOf": r.wordOf, "time": showTime, "facts": r.facts, "totals": r.totals, "count": count, "clip": clip, "color": color,
 		"pad": pad, "right": right, "code": code,
 	}
 	var err error
@@ -196,7 +196,7 @@ func (r *Renderer) item(n *Notice, i int, m *Message) (item, error) {
 func (r *Renderer) subjectOf(items []item) string {
 	title := items[0].Title
 	if len(items) > 1 {
-		title = strings.ReplaceAll(r.word("several"), "{{.}}", count(int64(len(items)))) + ": " + title
+		title = r.wordOf("several", count(int64(len(items)))) + ": " + title
 	}
 	return line(fmt.Sprintf("[%s] %s", r.cluster.Name, title), 250)
 }
@@ -219,11 +219,11 @@ type row struct {
 
 // facts say what a job is.
 func (r *Renderer) facts(j *Job) []row {
-	rows := []row{{Name: r.word("job"), Value: fmt.Sprintf("%s (%s, %s %d)", j.ID, j.Type, r.word("pass"), j.Pass)}, {Name: r.word("source"), Value: j.Source}}
+	rows := []row{{Name: r.word("job"), Value: fmt.Sprintf("%s (%s, %s %d)", j.ID, r.word(j.Type), r.word("pass"), j.Pass)}, {Name: r.word("source"), Value: j.Source}}
 	if j.Destination != "" {
 		rows = append(rows, row{Name: r.word("destination"), Value: j.Destination})
 	}
-	rows = append(rows, row{Name: r.word("state"), Value: j.State})
+	rows = append(rows, row{Name: r.word("state"), Value: r.word(j.State)})
 	if !j.Started.IsZero() {
 		rows = append(rows, row{Name: r.word("started"), Value: showTime(j.Started)})
 	}
@@ -260,6 +260,9 @@ func (r *Renderer) totals(j *Job) []row {
 }
 
 func positive(n int64) uint64 { return uint64(max(n, 0)) }
+
+// wordOf gives a word with something in it.
+func (r *Renderer) wordOf(name, value string) string { return strings.ReplaceAll(r.word(name), "{{.}}", value) }
 
 // word gives a word in the renderer's language; one that is missing shows by its name.
 func (r *Renderer) word(name string) string {
