@@ -42,6 +42,8 @@ func (Once) Type() Type         { return TypeOnce }
 func (SwitchKey) Type() Type    { return TypeSwitchKey }
 func (ResealJob) Type() Type    { return TypeResealJob }
 func (RetireKey) Type() Type    { return TypeRetireKey }
+func (PostNotice) Type() Type   { return TypePostNotice }
+func (AckNotices) Type() Type   { return TypeAckNotices }
 
 // Encode returns a command as it stands in the log: a byte of format, a byte of type and JSON. It refuses with
 // ErrTooLarge what exceeds MaxEntry, and an AdvanceTask beyond MaxAdvance (MaxScanAdvance with cuts).
@@ -197,6 +199,10 @@ func decodeOne(t Type, body []byte) (Command, error) {
 		return decodeAs[SetClusterID](body)
 	case TypeFixPlaces:
 		return decodeAs[FixPlaces](body)
+	case TypePostNotice:
+		return decodeAs[PostNotice](body)
+	case TypeAckNotices:
+		return decodeAs[AckNotices](body)
 	case TypeEditJob:
 		return decodeAs[EditJob](body)
 	case TypeSetJobLimits:
