@@ -50,6 +50,8 @@ type LeaderConfig struct {
 	OutstandingLimit int
 	// Retries is how often a pass that failed for reasons that may pass is retried without being asked; 0 means never.
 	Retries int
+	// Teller tells people what waits in the outbox; nil leaves it there.
+	Teller Teller
 	// TaskStall is how long a task may do nothing before it is given to another holder; 0 means 5 min.
 	TaskStall time.Duration
 }
@@ -250,6 +252,9 @@ func stamp(cmd fsm.Command, now int64) fsm.Command {
 		c.At = now
 		return c
 	case fsm.RetireKey:
+		c.At = now
+		return c
+	case fsm.PostNotice:
 		c.At = now
 		return c
 	case fsm.Recorded:
