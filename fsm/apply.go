@@ -51,6 +51,8 @@ func (s *State) apply(c Command) error {
 		return s.postNotice(c)
 	case AckNotices:
 		return s.ackNotices(c)
+	case ResealSetting:
+		return s.resealSetting(c)
 	case Recorded:
 		return s.recorded(c)
 	case Once:

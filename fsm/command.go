@@ -42,6 +42,8 @@ const (
 	TypeRetireKey    Type = 36
 	TypePostNotice   Type = 40
 	TypeAckNotices   Type = 41
+
+	TypeResealSetting Type = 42
 )
 
 // Command is one change of the state. On the log it is a byte of format (FormatVersion), a byte of Type and JSON.
