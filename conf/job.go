@@ -29,6 +29,7 @@ type Job struct {
 	Task        Task
 	Preserve    Preserve
 	Limits      Limits
+	Notify      Notify
 	List        string // where the cluster keeps the list that keys come from: ListPrefix and the name of a segment, or ""
 	MaxFailures int64  // failed objects that pause the job; 0 means the default
 	Priority    int    // jobs of a higher one get all that they can use first; -MaxPriority to MaxPriority
@@ -61,6 +62,11 @@ type Task struct {
 
 // Preserve says what is kept besides the bytes.
 type Preserve struct{ Metadata bool }
+
+// Notify names who is told how the job goes, besides the cluster's own receivers.
+type Notify struct {
+	Mail []string // addresses without names
+}
 
 // Limits bound what a job takes of the network, on all nodes together.
 type Limits struct {

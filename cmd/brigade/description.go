@@ -23,6 +23,7 @@ type description struct {
 	Task        taskDescription     `json:"task"`
 	Preserve    preserveDescription `json:"preserve"`
 	Limits      limitsDescription   `json:"limits,omitzero"`
+	Notify      notifyDescription   `json:"notify,omitzero"`
 	MaxFailures int64               `json:"max_failures,omitempty"`
 	Priority    int                 `json:"priority,omitempty"`
 	List        string              `json:"list,omitempty"`
@@ -53,6 +54,10 @@ type limitsDescription struct {
 	Bandwidth string `json:"bandwidth,omitempty"`
 }
 
+type notifyDescription struct {
+	Mail []string `json:"mail,omitempty"`
+}
+
 type preserveDescription struct {
 	Metadata bool `json:"metadata"`
 }
@@ -76,6 +81,7 @@ func describeSpec(spec fsm.Spec) description {
 		Task:        taskDescription{spec.Task.Objects, spec.Task.Bytes},
 		Preserve:    preserveDescription{spec.Preserve.Metadata},
 		Limits:      limitsDescription{spec.Limits.Bandwidth},
+		Notify:      notifyDescription{spec.Notify.Mail},
 		MaxFailures: spec.MaxFailures, Priority: spec.Priority, List: listReference(spec.List),
 	}
 	if spec.Filter.Since != 0 {

@@ -22,6 +22,7 @@ func specOf(job *conf.Job, s sides) fsm.Spec {
 		Task:        fsm.TaskSpec{Objects: job.Task.Objects, Bytes: job.Task.Bytes},
 		Preserve:    fsm.Preserve{Metadata: job.Preserve.Metadata},
 		Limits:      fsm.LimitsSpec{Bandwidth: job.Limits.Bandwidth},
+		Notify:      fsm.NotifySpec{Mail: job.Notify.Mail},
 		MaxFailures: job.MaxFailures, Priority: job.Priority, List: uploadedList(job.List),
 	}
 	if !job.Filter.Since.IsZero() {
