@@ -62,6 +62,7 @@ func (m *Mailer) GoString() string { return m.String() }
 type DeliveryError struct {
 	To        string
 	Temporary bool   // trying again later may help
+	Setup     bool   // the settings are at fault: once they are right, trying again helps
 	Hint      string // what to do; may be ""
 	Err       error
 }
@@ -93,13 +94,16 @@ func ParseAddress(text string) (*mail.Address, error) {
 // Send delivers a message to one receiver. A *DeliveryError says whether to try again. The message has the same Message-ID
 // however often it is sent.
 func (m *Mailer) Send(ctx context.Context, msg *Message, to string) error {
+	if _, err := ParseAddress(m.From); err != nil {
+		return &DeliveryError{To: to, Setup: true, Hint: "check mail.from", Err: fmt.Errorf("sender: %w", err)}
+	}
 	out, err := m.compose(msg, to)
 	if err != nil {
 		return &DeliveryError{To: to, Err: err}
 	}
 	client, err := m.client()
 	if err != nil {
-		return &DeliveryError{To: to, Err: err}
+		return &DeliveryError{To: to, Setup: true, Err: err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, mailTimeout)
 	defer cancel()
@@ -185,18 +189,24 @@ func (m *Mailer) judge(to string, err error) *DeliveryError {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &unknown), errors.As(err, &hostname), errors.As(err, &expired):
-		e.Temporary, e.Hint = false, "set mail.ca_file to the authority of "+m.Host+", or mail.host to the name in its certificate"
+		e.Temporary, e.Setup, e.Hint = false, true, "set mail.ca_file to the authority of "+m.Host+", or mail.host to the name in its certificate"
 	case errors.Is(err, gomail.ErrNoSupportedAuthDiscovered), strings.Contains(err.Error(), "AUTH"):
-		e.Temporary, e.Hint = isTemporary(err), "check mail.user and mail.password, and that mail.security fits the server"
+		e.Temporary, e.Setup, e.Hint = isTemporary(err), true, "check mail.user and mail.password, and that mail.security fits the server"
 	case errors.As(err, &sent):
 		e.Temporary = sent.IsTemp() || sent.ErrorCode() == 0
+		// A sender that is refused, and what a server's policy refuses (X.7.X, RFC 3463), is no receiver's fault.
+		e.Setup = sent.Reason == gomail.ErrSMTPMailFrom || strings.HasPrefix(sent.EnhancedStatusCode(), "5.7.")
+		if e.Setup {
+			e.Hint = "check mail.from and mail.user"
+		}
 	case errors.As(err, &answer):
 		e.Temporary = answer.Code < 500
+		e.Setup = !e.Temporary
 		if answer.Code == 535 || answer.Code == 534 || answer.Code == 530 {
 			e.Hint = "check mail.user and mail.password"
 		}
 	case errors.As(err, &dns) && dns.IsNotFound:
-		e.Hint = "check mail.host"
+		e.Setup, e.Hint = true, "check mail.host"
 	}
 	return e
 }

@@ -106,7 +106,8 @@ func isPublic(a netip.Addr) bool {
 // HookError tells why a message was not taken.
 type HookError struct {
 	Name      string
-	Temporary bool
+	Temporary bool // trying again later may help
+	Setup     bool // the settings are at fault: once they are right, trying again helps
 	Err       error
 }
 
@@ -124,7 +125,7 @@ var errPrivate = errors.New("the address is private")
 // Send delivers a message. A *HookError says whether to try again.
 func (h *Webhook) Send(ctx context.Context, m *Message) error {
 	if err := h.Validate(); err != nil {
-		return &HookError{Name: h.Name, Err: err}
+		return &HookError{Name: h.Name, Setup: true, Err: err}
 	}
 	kind := hookKinds[slices.IndexFunc(hookKinds, func(k hookKind) bool { return k.name == h.Kind })]
 	target, header, body, err := kind.request(h, m)
@@ -159,24 +160,26 @@ func (h *Webhook) post(ctx context.Context, target string, header http.Header, d
 		if errors.As(err, &shown) {
 			err = shown.Err // without the URL
 		}
-		return &HookError{Name: h.Name, Temporary: !errors.Is(err, errPrivate), Err: err}
+		return &HookError{Name: h.Name, Temporary: !errors.Is(err, errPrivate), Setup: errors.Is(err, errPrivate), Err: err}
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, hookAnswer))
 	switch code := resp.StatusCode; {
 	case code >= 300 && code < 400:
-		return &HookError{Name: h.Name, Err: fmt.Errorf("it redirects (status %d); set the URL that it leads to", code)}
+		return &HookError{Name: h.Name, Setup: true, Err: fmt.Errorf("it redirects (status %d); set the URL that it leads to", code)}
 	case code >= 500, code == http.StatusTooManyRequests, code == http.StatusRequestTimeout:
 		return &HookError{Name: h.Name, Temporary: true, Err: fmt.Errorf("status %d: %s", code, answer)}
+	case code == http.StatusBadRequest, code == http.StatusRequestEntityTooLarge, code == http.StatusUnprocessableEntity:
+		return &HookError{Name: h.Name, Err: fmt.Errorf("status %d: %s", code, answer)} // of this message
 	case code >= 400:
-		return &HookError{Name: h.Name, Err: fmt.Errorf("status %d: %s", code, answer)}
+		return &HookError{Name: h.Name, Setup: true, Err: fmt.Errorf("status %d: %s", code, answer)}
 	case err != nil:
 		return &HookError{Name: h.Name, Temporary: true, Err: err}
 	case accepted == nil:
 		return nil
 	}
 	if err := accepted(answer); err != nil {
-		return &HookError{Name: h.Name, Err: err}
+		return &HookError{Name: h.Name, Setup: true, Err: err} // most often a wrong secret or keyword
 	}
 	return nil
 }
