@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/mail"
 	"net/textproto"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,6 +133,7 @@ func (m *Mailer) compose(msg *Message, to string) (*gomail.Msg, error) {
 	out.SetMessageIDWithValue(msg.ID)
 	out.SetDateWithValue(m.Now())
 	out.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: nobody's absence is to answer
+	out.SetGenHeader("X-Brigade-Kind", kindsOf(msg)) // for filters of who reads it
 	if msg.Severity == Critical {
 		out.SetImportance(gomail.ImportanceHigh)
 	}
@@ -143,6 +145,17 @@ func (m *Mailer) compose(msg *Message, to string) (*gomail.Msg, error) {
 		}
 	}
 	return out, nil
+}
+
+// kindsOf lists the kinds of a message's notices, each once.
+func kindsOf(msg *Message) string {
+	var kinds []string
+	for i := range msg.Notices {
+		if k := string(msg.Notices[i].Kind); !slices.Contains(kinds, k) {
+			kinds = append(kinds, k)
+		}
+	}
+	return strings.Join(kinds, ", ")
 }
 
 func (m *Mailer) client() (*gomail.Client, error) {

@@ -23,6 +23,7 @@ const (
 	stalledAgain  = 24 * time.Hour
 	leastForShare = 50 // settled objects, before their share of failures means anything
 	readyPatience = 10 * time.Second
+	afterwards    = time.Minute     // in which a node that was held for alive may turn out to be dead: then the next one tells
 	directPause   = 5 * time.Second // until the second try to tell that there is no leader; later ones come after longer
 	longestPause  = 2 * time.Minute
 	toldLeader    = "leader"
@@ -276,10 +277,14 @@ func (w *lookout) leaderless(ctx context.Context) {
 		w.without = w.now()
 	}
 	p := w.plan()
-	if w.decided || w.now().Sub(w.without) < p.noLeader {
+	since := w.now().Sub(w.without) - p.noLeader
+	if w.decided || since < 0 {
 		return
 	}
-	w.decided = true
+	if since > afterwards {
+		w.decided = true // another one told, whatever became of it since
+		return
+	}
 	alive, all := 0, 0
 	for _, n := range w.nodes() {
 		switch {
@@ -287,11 +292,12 @@ func (w *lookout) leaderless(ctx context.Context) {
 			continue
 		case n.state == api.Alive:
 			if alive++; n.id < w.self {
-				return
+				return // it tells; or it is dead, which will soon be noticed
 			}
 		}
 		all++
 	}
+	w.decided = true
 	n := notify.Notice{
 		Kind: notify.NoLeader, At: w.now(), Node: shortID(w.self),
 		Reason: fmt.Sprintf("none has been heard of for %s; %d of %d nodes answer", p.noLeader, alive, all),

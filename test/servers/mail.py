@@ -14,7 +14,7 @@ from aiosmtpd.smtp import AuthResult
 folder, certificate, key = sys.argv[1:4]
 starttls, tls, plain = (int(p) for p in sys.argv[4:7])
 password = os.environ["MAIL_PASSWORD"].encode()
-greylisted, kept = set(), [0]
+greylisted, kept = set(), [sum(name.endswith(".eml") for name in os.listdir(folder))]  # from its last start too
 
 
 class Handler:
