@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks what a target of the Makefile needs and says in one line what is missing.
 #   setup.sh go     Go itself
-#   setup.sh test   a C compiler, nginx, and for root what makes networks; installed from Debian's packages with CI=true or
+#   setup.sh test   a C compiler, nginx, mail servers, and for root what makes networks; installed from Debian's packages with CI=true or
 #                   APT=1 as root
 set -euo pipefail
 
@@ -65,15 +65,34 @@ check_readers() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 }
 
+# Mail is sent to two real servers in tests. The package of one of them starts it for the whole machine: that is stopped again.
+check_mail() {
+  local packages=()
+  /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || python3 -c 'import aiosmtpd' 2>/dev/null || packages+=(python3-aiosmtpd)
+  if [[ $(uname -s) == Linux && $(id -u) == 0 ]]; then
+    command -v exim4 >/dev/null || [[ -x /usr/sbin/exim4 ]] || packages+=(exim4-daemon-light)
+  fi
+  ((${#packages[@]})) || return 0
+  may_install || die "missing: ${packages[*]}, which tests of mail need: install them (Debian: apt-get install ${packages[*]}), or run as root with APT=1"
+  echo "installing ${packages[*]}"
+  apt-get update -qq >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+  if [[ ${packages[*]} == *exim4* && -x /etc/init.d/exim4 ]]; then
+    /etc/init.d/exim4 stop >/dev/null 2>&1 || true # it may not have been started
+    update-rc.d exim4 disable >/dev/null
+  fi
+}
+
 case ${1:-} in
   go) check_go ;;
   test)
-    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw (an S3 server, built here from its pinned version), nginx; as root also iproute2 and nftables"
+    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw (an S3 server, built here from its pinned version), nginx, python3 with aiosmtpd; as root also exim4, iproute2 and nftables"
     check_go
     check_compiler
     check_nginx
     check_network
     check_readers
+    check_mail
     ;;
   *) die "usage: setup.sh go|test" ;;
 esac
