@@ -122,8 +122,8 @@ func (s *scene) jobsEnd(t *testing.T) {
 	s.nodes[2].must(t, "ctl", "add", failing.telling(t, 20, "notify: {mail: [owner@test.local]}"))
 	s.wants(t, notify.ErrorShare, "failing", "allowed: 5%")
 	failed := s.wants(t, notify.JobFailed, "failing")
-	for _, words := range []string{"24 ", "f00007", "permanent"} {
-		if !strings.Contains(unfolded(&failed), words) && words != "permanent" {
+	for _, words := range []string{"24 ", "7: ", "cannot be stored", "InvalidRequest"} {
+		if !strings.Contains(unfolded(&failed), words) {
 			t.Errorf("the message of the failed job does not say %q:\n%s", words, failed.Message)
 		}
 	}
