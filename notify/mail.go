@@ -133,7 +133,7 @@ func (m *Mailer) compose(msg *Message, to string) (*gomail.Msg, error) {
 	out.SetMessageIDWithValue(msg.ID)
 	out.SetDateWithValue(m.Now())
 	out.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: nobody's absence is to answer
-	out.SetGenHeader("X-Brigade-Kind", kindsOf(msg)) // for filters of who reads it
+	out.SetGenHeader("X-Brigade-Kind", kindsOf(msg))     // for filters of who reads it
 	if msg.Severity == Critical {
 		out.SetImportance(gomail.ImportanceHigh)
 	}

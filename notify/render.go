@@ -262,7 +262,9 @@ func (r *Renderer) totals(j *Job) []row {
 func positive(n int64) uint64 { return uint64(max(n, 0)) }
 
 // wordOf gives a word with something in it.
-func (r *Renderer) wordOf(name, value string) string { return strings.ReplaceAll(r.word(name), "{{.}}", value) }
+func (r *Renderer) wordOf(name, value string) string {
+	return strings.ReplaceAll(r.word(name), "{{.}}", value)
+}
 
 // word gives a word in the renderer's language; one that is missing shows by its name.
 func (r *Renderer) word(name string) string {

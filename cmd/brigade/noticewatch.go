@@ -287,10 +287,10 @@ func (w *lookout) leaderless(ctx context.Context) {
 	}
 	alive, all := 0, 0
 	for _, n := range w.nodes() {
-		switch {
-		case n.state == api.Left:
+		switch n.state {
+		case api.Left:
 			continue
-		case n.state == api.Alive:
+		case api.Alive:
 			if alive++; n.id < w.self {
 				return // it tells; or it is dead, which will soon be noticed
 			}
