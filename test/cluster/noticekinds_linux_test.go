@@ -118,7 +118,7 @@ func (s *scene) jobsEnd(t *testing.T) {
 
 	failing := s.another(t, "failing")
 	failing.proxy.Add(refusing(func(key string) bool { return strings.HasSuffix(key, "7") }))
-	failing.slow(100 * time.Millisecond)
+	failing.slow(time.Second) // long enough for somebody to look while it runs
 	s.nodes[2].must(t, "ctl", "add", failing.telling(t, 20, "notify: {mail: [owner@test.local]}"))
 	s.wants(t, notify.ErrorShare, "failing", "allowed: 5%")
 	failed := s.wants(t, notify.JobFailed, "failing")
@@ -155,7 +155,7 @@ func (s *scene) jobsPause(t *testing.T) {
 
 func (s *scene) jobStalls(t *testing.T) {
 	stuck := s.another(t, "stuck")
-	stuck.proxy.Add(faults.Rule{Ops: []s3op.Operation{s3op.PutObject}, Fault: faults.Fault{Latency: time.Hour}})
+	stuck.proxy.Add(faults.Rule{Ops: []s3op.Operation{s3op.PutObject}, Fault: faults.Fault{Latency: 18 * time.Second}})
 	stuck.add(t, s.nodes[0], 100)
 	s.wants(t, notify.JobStalled, "stuck", "makes no progress")
 	stuck.proxy.Clear()
@@ -165,6 +165,7 @@ func (s *scene) jobStalls(t *testing.T) {
 func (s *scene) nodesComeAndGo(t *testing.T) {
 	guest := s.addNode(t)
 	guest.start(t)
+	guest.waitSaid(t, "node started")
 	s.waitWhole(t)
 	id := guest.id(t)[:12]
 	s.wants(t, notify.NodeJoined, id)
@@ -192,9 +193,15 @@ func (s *scene) diskFills(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, startLimit, "there is room again", func() bool {
+	eventually(t, time.Minute, "there is room again, and all three vote", func() bool {
 		m, ok := s.nodes[1].machines(t)
-		return ok && m.disk(full.id(t)) == "" && m.Leader != ""
+		voters := 0
+		for _, n := range m.Nodes {
+			if n.Role != "nonvoter" {
+				voters++
+			}
+		}
+		return ok && m.disk(full.id(t)) == "" && m.Leader != "" && voters == 3
 	})
 }
 
