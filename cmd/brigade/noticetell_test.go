@@ -113,7 +113,7 @@ func TestTellerKeepsWhatSettingsAreToBlameFor(t *testing.T) {
 	}
 	for name, wrong := range map[string]string{
 		api.MailPassword: fsm.SealedSetting(b.sealer.Seal([]byte("wrong"), api.SettingBinding(api.MailPassword))),
-		api.MailCA: "", api.MailPort: "1", api.MailHost: "nowhere.invalid",
+		api.MailCA:       "", api.MailPort: "1", api.MailHost: "nowhere.invalid",
 	} {
 		var before string
 		b.machine.Read(func(s *fsm.State) { before = s.Setting(name) })
