@@ -83,10 +83,11 @@ func TestNoticesOfEveryKind(t *testing.T) {
 	seen := map[string]bool{}
 	for _, e := range s.mail.Kept(t) {
 		id := e.Header(t, "Message-ID")
-		if seen[id] || id == "" {
+		once := id + " to " + strings.Join(e.To, ",")
+		if seen[once] || id == "" {
 			t.Errorf("a message arrived twice, or without an ID: %q", e.Header(t, "Subject"))
 		}
-		seen[id] = true
+		seen[once] = true
 	}
 }
 
