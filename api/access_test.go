@@ -52,6 +52,7 @@ func wantedRoles() map[string]fsm.Role {
 		"GET /v1/history":    o,
 		"PUT /v1/settings":   a,
 		"POST /v1/node/stop": a, "POST /v1/node/leave": a, "GET /v1/tokens": a, "POST /v1/tokens": a, "DELETE /v1/tokens/{name}": a,
+		"GET /v1/notices": v, "POST /v1/notices/test": a,
 		"POST /v1/history": peers, "GET /v1/index": peers,
 		"GET /v1/key": a, "POST /v1/key/switch": a, "POST /v1/key/back": a, "POST /v1/key/finish": a,
 	}

@@ -121,7 +121,11 @@ func (s *Server) changeSettings(ctx context.Context, in *call) (*reply, error) {
 	if err := checkSettings(change.Settings); err != nil {
 		return nil, problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "%s", err)
 	}
-	if err := s.propose(ctx, in, "set", settingsTarget(change.Settings), fsm.SetSettings{Settings: change.Settings}); err != nil {
+	sealed, err := s.sealSettings(change.Settings)
+	if err != nil {
+		return nil, problemf(http.StatusBadRequest, CodeBadRequest, "bad request", "%s", err)
+	}
+	if err := s.propose(ctx, in, "set", settingsTarget(change.Settings), fsm.SetSettings{Settings: sealed}); err != nil {
 		return nil, err
 	}
 	s.cfg.Logger.Info("settings changed", "settings", settingsTarget(change.Settings), "by", in.caller)

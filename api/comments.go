@@ -14,7 +14,7 @@ import (
 // What fields mean stands in comments on them and nowhere else. The document takes it from there. Files that declare what
 // requests and answers hold are named here.
 //
-//go:embed changes.go cluster.go document.go edit.go events.go history.go jobs.go keys.go machine.go objects.go openapi.go
+//go:embed changes.go cluster.go document.go edit.go events.go history.go jobs.go keys.go machine.go notices.go objects.go openapi.go
 //go:embed preview.go problem.go segments.go settings.go statehash.go tokens.go
 var source embed.FS
 

@@ -138,7 +138,7 @@ func (s *Server) passesOn(r *http.Request) bool {
 
 // write has the leader change the state, and waits for one as long as a client should.
 func (s *Server) write(w http.ResponseWriter, in *call, rt route) {
-	ctx, cancel := context.WithTimeout(in.Context(), writePatience)
+	ctx, cancel := context.WithTimeout(in.Context(), max(writePatience, rt.about.patience))
 	defer cancel()
 	for {
 		out, resp, err := s.tryWrite(ctx, in, rt)

@@ -123,7 +123,7 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		{"pause", []fsm.JobState{fsm.Pending, fsm.Running, fsm.Paused}, false, func(j *fsm.Job, given Reason) fsm.Command {
-			return fsm.PauseJob{Job: j.ID, Nonce: j.Nonce, Reason: given.Reason, Class: "operator"}
+			return fsm.PauseJob{Job: j.ID, Nonce: j.Nonce, Reason: given.Reason, Class: fsm.OperatorClass}
 		}},
 		{"continue", []fsm.JobState{fsm.Paused}, false, func(j *fsm.Job, _ Reason) fsm.Command {
 			return fsm.ContinueJob{Job: j.ID, Nonce: j.Nonce}

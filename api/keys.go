@@ -43,7 +43,7 @@ type KeyStatus struct {
 	Current string    `json:"current"` // ID of the key in use
 	Other   string    `json:"other"`   // of the new one in phase offered, of the old one in phase switched
 	Nodes   []KeyNode `json:"nodes"`
-	Sealed  []string  `json:"sealed"`         // jobs whose credentials are still to be sealed again, in phase switched
+	Sealed  []string  `json:"sealed"`         // jobs, and "setting NAME", whose secrets are still to be sealed again, in phase switched
 	Waits   []string  `json:"waits"`          // what is in the way of the next step
 	Next    string    `json:"next,omitempty"` // what to do
 	Freshness
@@ -85,6 +85,9 @@ func (s *Server) keyStatus(ctx context.Context) (*KeyStatus, error) {
 		}
 		for _, job := range state.SealedWith(keys.Old) {
 			sealed = append(sealed, job.ID)
+		}
+		for _, name := range state.SettingsSealedWith(keys.Old) {
+			sealed = append(sealed, "setting "+name)
 		}
 	})
 	return newKeyStatus(keys, nodes, sealed, s.cfg.Node), nil
@@ -192,7 +195,7 @@ func (d *KeyStatus) judgeSwitched() {
 	}
 	if len(d.Sealed) > 0 {
 		first := d.Sealed[:min(len(d.Sealed), 5)]
-		d.wait("", "the credentials of %d jobs are still sealed with the old key (%s): that is done within seconds; where it is not, the leader's log says why",
+		d.wait("", "the secrets of %d jobs and settings are still sealed with the old key (%s): that is done within seconds; where it is not, the leader's log says why",
 			len(d.Sealed), strings.Join(first, ", "))
 	}
 }

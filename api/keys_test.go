@@ -145,7 +145,7 @@ func TestKeySteps(t *testing.T) {
 	room.say(keyNode(benchNode, nextKey), keyNode("b", oldKey))
 	refused("back", "", "put it back into its key file first")
 	room.say(keyNode(benchNode, nextKey, oldKey), keyNode("b", nextKey, oldKey))
-	refused("finish", "", "1 jobs are still sealed")
+	refused("finish", "", "the secrets of 1 jobs and settings are still sealed")
 	b.must(fsm.RemoveJob{Job: "j", Nonce: []byte("0123456789abcdef")})
 	inUse := func(want string) {
 		t.Helper()

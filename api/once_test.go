@@ -46,7 +46,7 @@ func (b *bench) history() (all []fsm.Event) {
 func TestWritesOnce(t *testing.T) {
 	seen := map[string]bool{"POST /v1/preview": true, "PUT /v1/segments": true} // these change nothing in the state
 	// What the first answer says besides the job, nobody keeps: which keys changed, which uploads are left.
-	madeAnew := map[string]bool{"DELETE /v1/jobs/{id}": true, "PUT /v1/jobs/{id}/spec": true}
+	madeAnew := map[string]bool{"DELETE /v1/jobs/{id}": true, "PUT /v1/jobs/{id}/spec": true, "POST /v1/notices/test": true}
 	for _, test := range []struct {
 		pattern, path, body string
 		from                fsm.JobState
@@ -64,6 +64,7 @@ func TestWritesOnce(t *testing.T) {
 		{"POST /v1/machines/{id}/drain", "/v1/machines/node-2/drain", "", ""},
 		{"POST /v1/machines/{id}/undrain", "/v1/machines/node-2/undrain", "", ""},
 		{"PUT /v1/settings", "/v1/settings", `{"settings":{"max-worker-num":"3"}}`, ""},
+		{"POST /v1/notices/test", "/v1/notices/test", `{"to":"ops@example.com"}`, ""},
 		{"POST /v1/tokens", "/v1/tokens", `{"name":"ann","role":"viewer"}`, ""},
 		{"DELETE /v1/tokens/{name}", "/v1/tokens/held", "", ""},
 		{"POST /v1/node/stop", "/v1/node/stop", "", ""},
@@ -72,7 +73,7 @@ func TestWritesOnce(t *testing.T) {
 		seen[test.pattern] = true
 		t.Run(test.pattern, func(t *testing.T) {
 			room := &keyRoom{}
-			b := newBench(t, func(c *Config) { c.Keys = room })
+			b := newBench(t, func(c *Config) { c.Keys, c.Notices = room, &tongue{} })
 			b.hold("held", fsm.Viewer, 0)
 			room.say(keyNode(benchNode, oldKey, nextKey))
 			if strings.HasSuffix(test.path, "/back") || strings.HasSuffix(test.path, "/finish") {

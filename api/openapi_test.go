@@ -251,7 +251,7 @@ func TestAnswersThatDoNotConform(t *testing.T) {
 // TestEveryRouteAnswers asks each route for what is no problem, and so has conform see the answer.
 func TestEveryRouteAnswers(t *testing.T) {
 	room := &keyRoom{}
-	b := newBench(t, func(c *Config) { c.Keys, c.Spool = room, heldSegments{} })
+	b := newBench(t, func(c *Config) { c.Keys, c.Spool, c.Notices = room, heldSegments{}, &tongue{} })
 	room.say(keyNode(benchNode, oldKey, nextKey))
 	b.bring(fsm.Failed)
 	b.failed = []KeyError{NewKeyError("b\xff", "other", "x")}
@@ -294,6 +294,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 	ask("POST /v1/machines/{id}/undrain", "", 200)
 	ask("PUT /v1/settings", `{"settings":{"max-worker-num":"3"}}`, 200)
 	ask("POST /v1/tokens", `{"name":"ann","role":"viewer"}`, 201)
+	ask("POST /v1/notices/test", `{"to":"ops@example.com"}`, 200)
 	ask("GET /v1/tokens", "", 200)
 	ask("GET /v1/history", "", 200)
 	ask("DELETE /v1/tokens/{name}", "", 200)

@@ -1,20 +1,24 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // operation describes a route to clients: the OpenAPI document is made of it, and nothing else is said of a route anywhere.
 type operation struct {
 	id, summary string
-	parameters  []parameter // besides those in the path
-	body        any         // of the type of the request's body; nil where there is none
-	needed      bool        // the body is
-	media       []string    // kinds of body that are taken
-	status      int         // of an answer that is no problem
-	answer      any         // of its type
-	problems    []int       // statuses besides those that any such route may answer
-	waits       bool        // for a change, where it is asked with index
-	located     bool        // the answer says where what was made is
-	revised     bool        // the answer says of which revision it is
+	parameters  []parameter   // besides those in the path
+	body        any           // of the type of the request's body; nil where there is none
+	needed      bool          // the body is
+	media       []string      // kinds of body that are taken
+	status      int           // of an answer that is no problem
+	answer      any           // of its type
+	problems    []int         // statuses besides those that any such route may answer
+	waits       bool          // for a change, where it is asked with index
+	located     bool          // the answer says where what was made is
+	revised     bool          // the answer says of which revision it is
+	patience    time.Duration // with what it does, where that is more than with others
 }
 
 // parameter is something that a request may say besides its path and body.
@@ -65,6 +69,12 @@ func (o operation) saysWhere() operation {
 // saysRevision says that the answer has an ETag.
 func (o operation) saysRevision() operation {
 	o.revised = true
+	return o
+}
+
+// patiently gives it more time than others.
+func (o operation) patiently(d time.Duration) operation {
+	o.patience = d
 	return o
 }
 

@@ -127,7 +127,7 @@ func problemOf(err error) *Problem {
 		{fsm.ErrTokenExists, http.StatusConflict, CodeTokenExists, "a token with this name exists"},
 		{fsm.ErrTooManyTokens, http.StatusConflict, CodeConflict, "there are as many tokens as there may be; remove one first"},
 		{fsm.ErrKeyState, http.StatusConflict, CodeKeyState, "the cluster key was changed meanwhile; brigade ctl key rotate shows where that stands"},
-		{fsm.ErrKeyInUse, http.StatusConflict, CodeKeyState, "credentials of a job are still sealed with the old key; try again in a moment"},
+		{fsm.ErrKeyInUse, http.StatusConflict, CodeKeyState, "secrets of a job or of a setting are still sealed with the old key; try again in a moment"},
 		{fsm.ErrKeyRetired, http.StatusConflict, CodeKeyState, "the cluster key was replaced meanwhile; try again"},
 		{fsm.ErrTooLarge, http.StatusRequestEntityTooLarge, CodeTooLarge, "the job's description is too large"},
 		{fsm.ErrInvalid, http.StatusBadRequest, CodeBadRequest, "refused by the state machine"},

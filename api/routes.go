@@ -67,6 +67,9 @@ func (s *Server) routes() []route {
 		{"GET /v1/settings", here, fsm.Viewer, s.showSettings, about("showSettings", "The settings of the cluster").gives(SettingList{})},
 		{"GET /v1/state", here, fsm.Viewer, s.hashState, about("hashState", "A hash of the state as this node has it").gives(StateHash{})},
 		{"PUT /v1/settings", leader, fsm.Admin, s.changeSettings, about("changeSettings", "Change settings").takes(SettingChange{}).gives(SettingList{})},
+		{"GET /v1/notices", preferred, fsm.Viewer, s.showNotices, about("showNotices", "How people are told of what happens, and what waits to be told").gives(NoticeStatus{})},
+		{"POST /v1/notices/test", leader, fsm.Admin, s.testNotices, about("testNotices", "Send a test message at once, by mail or to a webhook").
+			mayTake(NoticeTest{}).gives(NoticeTests{}).patiently(testPatience)},
 		{"GET /v1/tokens", preferred, fsm.Admin, s.listTokens, about("listTokens", "Tokens, ordered by name").paged("after", "string").gives(TokenList{})},
 		{"POST " + tokensPath, leader, fsm.Admin, s.addToken, about("addToken", "Make a token, which is told this once").
 			takes(NewToken{}).gives(MadeToken{}).as(http.StatusCreated).fails(conflict)},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -381,7 +382,9 @@ func TestSettings(t *testing.T) {
 	}
 	origins := map[string]string{}
 	for _, s := range list.Settings {
-		origins[s.Name] = s.Origin + " " + s.Value
+		if !strings.Contains(s.Name, "mail.") && !strings.Contains(s.Name, "notify.") { // TestSettingsKeepSecrets has these
+			origins[s.Name] = s.Origin + " " + s.Value
+		}
 		if s.Meaning == "" {
 			t.Errorf("%s has no meaning", s.Name)
 		}
@@ -394,7 +397,8 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := b.client.Settings(t.Context())
-	if err != nil || again.Settings[2].Origin != "default" {
+	i := slices.IndexFunc(again.Settings, func(s Setting) bool { return s.Name == MaxTasks })
+	if err != nil || i < 0 || again.Settings[i].Origin != "default" {
 		t.Errorf("%+v, %v", again, err)
 	}
 }

@@ -16,8 +16,8 @@ import (
 // Setting is one setting of the cluster.
 type Setting struct {
 	Name    string `json:"name"`
-	Value   string `json:"value"`
-	Origin  string `json:"origin"` // default, set
+	Value   string `json:"value"`  // *** for a secret that is set
+	Origin  string `json:"origin"` // default, set, guessed (from mail.from)
 	Meaning string `json:"meaning"`
 }
 
@@ -56,7 +56,7 @@ const (
 )
 
 func settingKinds() []settingKind {
-	return []settingKind{
+	kinds := append(noticeSettings(), []settingKind{
 		{Archived, "5m", "how often archived objects that are being restored are looked for again", "a duration from 1m to 24h", durationOf(time.Minute, 24*time.Hour)},
 		{LogLevel, "info", "what the nodes log", "debug, info, warn, error", func(v string) bool {
 			return slices.Contains([]string{"debug", "info", "warn", "error"}, v)
@@ -65,7 +65,9 @@ func settingKinds() []settingKind {
 		{MaxTasks, "each node's own", "tasks that run at once on a node", "a whole number from 1 to 1024", wholeNumber(1, 1024)},
 		{Memory, "each node's own", "bytes that all buffers of a node hold together", "a size from 8MiB to 1TiB", sizeOf(minMemory, maxMemory)},
 		{Stall, "5m", "how long a task may do nothing before it goes to another node", "a duration from 30s to 24h", durationOf(30*time.Second, 24*time.Hour)},
-	}
+	}...)
+	slices.SortFunc(kinds, func(a, b settingKind) int { return strings.Compare(a.name, b.name) })
+	return kinds
 }
 
 func wholeNumber(least, most int) func(string) bool {
@@ -91,11 +93,20 @@ func durationOf(least, most time.Duration) func(string) bool {
 
 // listSettings lists every setting with the value that holds.
 func listSettings(set map[string]string) []Setting {
+	kinds, guessed := settingKinds(), guesses(set)
+	for _, name := range hooksIn(set) {
+		kinds = append(kinds, webhookKinds(name)...)
+	}
 	var all []Setting
-	for _, k := range settingKinds() {
+	for _, k := range kinds {
 		s := Setting{Name: k.name, Value: k.initial, Origin: "default", Meaning: k.meaning}
-		if v := set[k.name]; v != "" {
+		switch v := set[k.name]; {
+		case v != "" && IsSecretSetting(k.name):
+			s.Value, s.Origin = MaskedSetting, "set"
+		case v != "":
 			s.Value, s.Origin = v, "set"
+		case guessed[k.name] != "":
+			s.Value, s.Origin = guessed[k.name], "guessed"
 		}
 		all = append(all, s)
 	}
@@ -107,15 +118,21 @@ func checkSettings(change map[string]string) error {
 	if len(change) == 0 {
 		return fmt.Errorf("no settings are given")
 	}
-	kinds := map[string]settingKind{}
-	for _, k := range settingKinds() {
-		kinds[k.name] = k
-	}
 	for _, name := range slices.Sorted(maps.Keys(change)) {
-		k, known := kinds[name]
+		k, known := kindOfSetting(name)
 		switch value := change[name]; {
 		case !known:
-			return fmt.Errorf("setting %q is not known; known are %s", name, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+			var names []string
+			for _, k := range settingKinds() {
+				names = append(names, k.name)
+			}
+			return fmt.Errorf("setting %q is not known; known are %s, webhook.NAME.kind, .private, .secret, .url", name, strings.Join(names, ", "))
+		case value == MaskedSetting && IsSecretSetting(name):
+			return fmt.Errorf("setting %s: %s is what is shown in place of the secret; give the secret itself", name, value)
+		case value != "" && !k.valid(value) && IsSecretSetting(name):
+			return fmt.Errorf("setting %s: what is given is not %s", name, k.allowed)
+		case value != "" && !k.valid(value) && len(value) > 100:
+			return fmt.Errorf("setting %s: what is given is not %s", name, k.allowed)
 		case value != "" && !k.valid(value):
 			return fmt.Errorf("setting %s: %q is not %s", name, value, k.allowed)
 		}

@@ -31,6 +31,7 @@ type Job struct {
 	Limits      Limits
 	Archived    string // fail, skip, restore: what becomes of objects that must be restored before they are read
 	Restore     Restore
+	Notify      Notify
 	List        string // where the cluster keeps the list that keys come from: ListPrefix and the name of a segment, or ""
 	MaxFailures int64  // failed objects that pause the job; 0 means the default
 	Priority    int    // jobs of a higher one get all that they can use first; -MaxPriority to MaxPriority
@@ -82,6 +83,11 @@ const (
 type Restore struct {
 	Days  int    // they can be read for
 	Speed string // the source's own word, "" for its default
+}
+
+// Notify names who is told how the job goes, besides the cluster's own receivers.
+type Notify struct {
+	Mail []string // addresses without names
 }
 
 // Limits bound what a job takes of the network, on all nodes together.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,7 +93,8 @@ func TestParseErrors(t *testing.T) {
 		{"schedule", sides + "schedule: {every: 24h}\n", `job.yaml:3:1: schedule: is not supported by this version`},
 		{"delete", "delete: {mode: off}\n", `job.yaml:1:1: delete: is not supported by this version`},
 		{"limits", "limits: {requests: 5}\n", `job.yaml:1:10: limits.requests: is not supported by this version`},
-		{"notify", "notify: {mail: [a]}\n", `job.yaml:1:1: notify: is not supported by this version`},
+		{"notify", "notify: {mail: [a]}\n", `job.yaml:1:10: notify.mail: "a" is no mail address; allowed: a list of mail addresses, such as [ops@example.com]`},
+		{"notify with a line break", "notify: {mail: \"a@b.c\\r\\nBcc: d@e.f\"}\n", `is no mail address`},
 		{"priority", "priority: 1001\n", `job.yaml:1:1: priority: 1001 is out of range; allowed: a whole number from -1000 to 1000`},
 		{"tags", "preserve: {tags: yes please}\n", `job.yaml:1:12: preserve.tags: "yes please" is neither true nor false; allowed: true, false`},
 		{"tag", "preserve: {tag: true}\n", `job.yaml:1:12: preserve.tag: unknown key, did you mean "tags"?; allowed: metadata, tags, acl, storage_class, encryption, mtime, md5`},
@@ -302,5 +304,22 @@ func TestListOfKeys(t *testing.T) {
 		if _, err := Parse("job.yaml", []byte(start+"list: \""+bad+"\"\n")); err == nil || !strings.Contains(err.Error(), "names no list") {
 			t.Errorf("list %q: %v", bad, err)
 		}
+	}
+}
+
+func TestNotify(t *testing.T) {
+	j, err := Parse("job.yaml", []byte("notify: {mail: [Ops <ops@example.com>, dba@example.com, ops@example.com]}\n"))
+	if err != nil || !slices.Equal(j.Notify.Mail, []string{"ops@example.com", "dba@example.com"}) {
+		t.Errorf("%v, %v", j, err)
+	}
+	if err := j.Assign("notify.mail=a@b.c,d@e.f"); err != nil || !slices.Equal(j.Notify.Mail, []string{"a@b.c", "d@e.f"}) {
+		t.Errorf("%v, %v", j.Notify, err)
+	}
+	many := "notify: {mail: ["
+	for i := range maxAddresses + 1 {
+		many += fmt.Sprintf("a%d@example.com, ", i)
+	}
+	if _, err := Parse("job.yaml", []byte(many+"]}\n")); err == nil || !strings.Contains(err.Error(), "21 addresses") {
+		t.Errorf("too many: %v", err)
 	}
 }

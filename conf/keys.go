@@ -3,6 +3,7 @@ package conf
 import (
 	"encoding/hex"
 	"fmt"
+	"net/mail"
 	"regexp"
 	"slices"
 	"strings"
@@ -85,7 +86,8 @@ func keys() []key {
 		}},
 		{path: "limits.requests", later: true},
 		{path: "list", set: setList},
-		{path: "notify", later: true}, {path: "notify.mail", later: true},
+		{path: "notify"},
+		{path: "notify.mail", set: func(j *Job, v value) *problem { return setAddresses(&j.Notify.Mail, v) }},
 		{path: "priority", set: func(j *Job, v value) *problem {
 			n, bad := v.count(-MaxPriority, MaxPriority)
 			j.Priority = int(n)
@@ -213,6 +215,38 @@ func setPatterns(to *[]string, v value) *problem {
 		return &problem{"the patterns are too long", fmt.Sprintf("%d bytes together", maxPatterns)}
 	}
 	*to = patterns
+	return nil
+}
+
+// Bounds of the addresses of one job.
+const (
+	maxAddresses = 20
+	maxAddress   = 250 // bytes
+)
+
+func setAddresses(to *[]string, v value) *problem {
+	const allowed = "a list of mail addresses, such as [ops@example.com]"
+	texts, bad := v.patterns()
+	if bad != nil {
+		return &problem{bad.what, allowed}
+	}
+	var all []string
+	for _, text := range texts {
+		if text == "" && len(texts) == 1 {
+			break // nobody any more
+		}
+		a, err := mail.ParseAddress(text)
+		if err != nil || len(a.Address) > maxAddress || strings.ContainsAny(text, "\r\n") {
+			return &problem{fmt.Sprintf("%.100q is no mail address", text), allowed}
+		}
+		if !slices.Contains(all, a.Address) {
+			all = append(all, a.Address)
+		}
+	}
+	if len(all) > maxAddresses {
+		return &problem{fmt.Sprintf("has %d addresses", len(all)), fmt.Sprintf("%d addresses", maxAddresses)}
+	}
+	*to = all
 	return nil
 }
 

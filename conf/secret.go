@@ -83,3 +83,9 @@ func readSecret(path string) (string, error) {
 	}
 	return text, nil
 }
+
+// Reference is a secret that stands elsewhere, as env:NAME or file:PATH; ok is false for any other text.
+func Reference(text string) (s Secret, ok bool) {
+	s = Secret{ref: text}
+	return s, s.reference() && text != "env:" && text != "file:"
+}

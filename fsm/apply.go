@@ -47,6 +47,12 @@ func (s *State) apply(c Command) error {
 		return s.resealJob(c)
 	case RetireKey:
 		return s.retireKey(c)
+	case PostNotice:
+		return s.postNotice(c)
+	case AckNotices:
+		return s.ackNotices(c)
+	case ResealSetting:
+		return s.resealSetting(c)
 	case Recorded:
 		return s.recorded(c)
 	case Once:

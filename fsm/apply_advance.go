@@ -36,6 +36,7 @@ func (s *State) advanceTask(c AdvanceTask) error {
 	}
 	if c.Counts.Failed > 0 && tooManyFailures(job) {
 		s.pause(job, fmt.Sprintf("%d objects failed", job.Counts.Failed), failuresClass)
+		s.tellPause(job, c.At)
 	}
 	s.jobs[job.ID] = job
 	return nil

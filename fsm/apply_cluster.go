@@ -40,6 +40,9 @@ func (s *State) setSettings(c SetSettings) error {
 		if !validSetting(name) || len(value) > maxValue {
 			return invalid("setting %q with a value of %d bytes", short(name), len(value))
 		}
+		if key := keyOfSetting(value); key != "" && s.keys.IsRetired(key) {
+			return ErrKeyRetired
+		}
 		if value == "" {
 			delete(changed, name)
 		} else {

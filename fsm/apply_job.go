@@ -89,6 +89,7 @@ func (s *State) finishPass(c FinishPass) error {
 		job.Reason = failedReason(job)
 	}
 	s.jobs[job.ID] = job
+	s.tellEnd(job)
 	return nil
 }
 
@@ -125,6 +126,7 @@ func (s *State) pauseJob(c PauseJob) error {
 	job := clone(old)
 	s.pause(job, c.Reason, c.Class)
 	s.jobs[job.ID] = job
+	s.tellPause(job, c.At)
 	return nil
 }
 
@@ -208,7 +210,7 @@ func (s *State) redoJob(c RedoJob) error {
 		State: Pending, Submitted: old.Submitted, Incarnation: old.Incarnation + 1, Redone: c.At,
 	}
 	if c.Paused {
-		job.State, job.Reason, job.Class = Paused, "started afresh, to begin when it is continued", "operator"
+		job.State, job.Reason, job.Class = Paused, "started afresh, to begin when it is continued", OperatorClass
 	}
 	s.jobs[old.ID] = job
 	return nil

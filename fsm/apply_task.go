@@ -56,6 +56,7 @@ func (s *State) failTask(c FailTask) error {
 	}
 	if c.Pause && job.State == Running {
 		s.pause(job, c.Reason, c.Class)
+		s.tellPause(job, c.At)
 	}
 	s.jobs[job.ID] = job
 	return nil

@@ -40,6 +40,10 @@ const (
 	TypeSwitchKey    Type = 34
 	TypeResealJob    Type = 35
 	TypeRetireKey    Type = 36
+	TypePostNotice   Type = 40
+	TypeAckNotices   Type = 41
+
+	TypeResealSetting Type = 42
 )
 
 // Command is one change of the state. On the log it is a byte of format (FormatVersion), a byte of Type and JSON.

@@ -9,39 +9,42 @@ import (
 )
 
 // Type implements Command.
-func (Batch) Type() Type        { return TypeBatch }
-func (SubmitJob) Type() Type    { return TypeSubmitJob }
-func (StartPass) Type() Type    { return TypeStartPass }
-func (FinishPass) Type() Type   { return TypeFinishPass }
-func (PauseJob) Type() Type     { return TypePauseJob }
-func (ContinueJob) Type() Type  { return TypeContinueJob }
-func (CancelJob) Type() Type    { return TypeCancelJob }
-func (RetryJob) Type() Type     { return TypeRetryJob }
-func (AssignTasks) Type() Type  { return TypeAssignTasks }
-func (ReleaseTasks) Type() Type { return TypeReleaseTasks }
-func (AdvanceTask) Type() Type  { return TypeAdvanceTask }
-func (FailTask) Type() Type     { return TypeFailTask }
-func (SplitTask) Type() Type    { return TypeSplitTask }
-func (PlanUpload) Type() Type   { return TypePlanUpload }
-func (OpenUpload) Type() Type   { return TypeOpenUpload }
-func (CloseUpload) Type() Type  { return TypeCloseUpload }
-func (FoldSegments) Type() Type { return TypeFoldSegments }
-func (RemoveJob) Type() Type    { return TypeRemoveJob }
-func (RedoJob) Type() Type      { return TypeRedoJob }
-func (SetSettings) Type() Type  { return TypeSetSettings }
-func (SetNode) Type() Type      { return TypeSetNode }
-func (SetClusterID) Type() Type { return TypeSetClusterID }
-func (FixPlaces) Type() Type    { return TypeFixPlaces }
-func (SetJobLimits) Type() Type { return TypeSetJobLimits }
-func (EditJob) Type() Type      { return TypeEditJob }
-func (ShareParts) Type() Type   { return TypeShareParts }
-func (PutToken) Type() Type     { return TypePutToken }
-func (RemoveToken) Type() Type  { return TypeRemoveToken }
-func (Recorded) Type() Type     { return TypeRecorded }
-func (Once) Type() Type         { return TypeOnce }
-func (SwitchKey) Type() Type    { return TypeSwitchKey }
-func (ResealJob) Type() Type    { return TypeResealJob }
-func (RetireKey) Type() Type    { return TypeRetireKey }
+func (Batch) Type() Type         { return TypeBatch }
+func (SubmitJob) Type() Type     { return TypeSubmitJob }
+func (StartPass) Type() Type     { return TypeStartPass }
+func (FinishPass) Type() Type    { return TypeFinishPass }
+func (PauseJob) Type() Type      { return TypePauseJob }
+func (ContinueJob) Type() Type   { return TypeContinueJob }
+func (CancelJob) Type() Type     { return TypeCancelJob }
+func (RetryJob) Type() Type      { return TypeRetryJob }
+func (AssignTasks) Type() Type   { return TypeAssignTasks }
+func (ReleaseTasks) Type() Type  { return TypeReleaseTasks }
+func (AdvanceTask) Type() Type   { return TypeAdvanceTask }
+func (FailTask) Type() Type      { return TypeFailTask }
+func (SplitTask) Type() Type     { return TypeSplitTask }
+func (PlanUpload) Type() Type    { return TypePlanUpload }
+func (OpenUpload) Type() Type    { return TypeOpenUpload }
+func (CloseUpload) Type() Type   { return TypeCloseUpload }
+func (FoldSegments) Type() Type  { return TypeFoldSegments }
+func (RemoveJob) Type() Type     { return TypeRemoveJob }
+func (RedoJob) Type() Type       { return TypeRedoJob }
+func (SetSettings) Type() Type   { return TypeSetSettings }
+func (SetNode) Type() Type       { return TypeSetNode }
+func (SetClusterID) Type() Type  { return TypeSetClusterID }
+func (FixPlaces) Type() Type     { return TypeFixPlaces }
+func (SetJobLimits) Type() Type  { return TypeSetJobLimits }
+func (EditJob) Type() Type       { return TypeEditJob }
+func (ShareParts) Type() Type    { return TypeShareParts }
+func (PutToken) Type() Type      { return TypePutToken }
+func (RemoveToken) Type() Type   { return TypeRemoveToken }
+func (Recorded) Type() Type      { return TypeRecorded }
+func (Once) Type() Type          { return TypeOnce }
+func (SwitchKey) Type() Type     { return TypeSwitchKey }
+func (ResealJob) Type() Type     { return TypeResealJob }
+func (RetireKey) Type() Type     { return TypeRetireKey }
+func (PostNotice) Type() Type    { return TypePostNotice }
+func (AckNotices) Type() Type    { return TypeAckNotices }
+func (ResealSetting) Type() Type { return TypeResealSetting }
 
 // Encode returns a command as it stands in the log: a byte of format, a byte of type and JSON. It refuses with
 // ErrTooLarge what exceeds MaxEntry, and an AdvanceTask beyond MaxAdvance (MaxScanAdvance with cuts).
@@ -197,6 +200,12 @@ func decodeOne(t Type, body []byte) (Command, error) {
 		return decodeAs[SetClusterID](body)
 	case TypeFixPlaces:
 		return decodeAs[FixPlaces](body)
+	case TypePostNotice:
+		return decodeAs[PostNotice](body)
+	case TypeAckNotices:
+		return decodeAs[AckNotices](body)
+	case TypeResealSetting:
+		return decodeAs[ResealSetting](body)
 	case TypeEditJob:
 		return decodeAs[EditJob](body)
 	case TypeSetJobLimits:

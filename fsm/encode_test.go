@@ -48,6 +48,7 @@ func everyCommand() []Command {
 		SwitchKey{From: "a", To: "b", At: 1},
 		ResealJob{Job: "j", Nonce: testNonce, Values: []Resealed{{Destination: true, Field: "f", Was: digest(1), Sealed: digest(2)}}},
 		RetireKey{Key: "a", At: 1},
+		ResealSetting{Name: "a", Was: digest(1), Sealed: digest(2)},
 		Recorded{Event: testEvent(), Command: SetNode{Node: "n", Draining: true}},
 		testOnce(1, 2),
 	}

@@ -60,6 +60,9 @@ func (g *generator) clusterCommand(s *State) Command {
 	if g.chance(40) {
 		return g.accessCommand()
 	}
+	if g.chance(25) {
+		return g.noticeCommand(s)
+	}
 	if g.chance(30) {
 		return g.keyCommand(s)
 	}
@@ -71,6 +74,17 @@ func (g *generator) clusterCommand(s *State) Command {
 		return SetNode{Node: g.node(), Draining: g.chance(50)}
 	}
 	return SetSettings{Settings: map[string]string{name: pick(g, []string{"", "1", "two"}), "z": fmt.Sprint(g.r.IntN(3))}}
+}
+
+// noticeCommand posts and acknowledges.
+func (g *generator) noticeCommand(s *State) Command {
+	if waiting := s.Notices(); len(waiting) > 0 && g.chance(60) {
+		return AckNotices{IDs: []uint64{pick(g, waiting).ID, g.r.Uint64N(20)}, Receivers: []string{pick(g, []string{"a", "b"})}, Final: g.chance(40)}
+	}
+	return PostNotice{
+		Kind: pick(g, []string{"node-dead", "disk-low", "not valid"}), Key: pick(g, []string{"", "k1", "k2"}), Value: pick(g, []string{"", "up", "down"}), Again: int64(g.r.IntN(100)), First: g.chance(50),
+		Job: pick(g, []string{"", "", "job1"}), Node: g.node(), Reason: "r", At: g.stamp,
+	}
 }
 
 func (g *generator) nonce() []byte { return fmt.Appendf(nil, "nonce%011d", g.r.IntN(2)) }

@@ -146,7 +146,7 @@ func (s *State) retireKey(c RetireKey) error {
 		return nil // a repeat
 	case s.keys.Old != c.Key:
 		return ErrKeyState
-	case len(s.SealedWith(c.Key)) > 0:
+	case len(s.SealedWith(c.Key)) > 0, len(s.SettingsSealedWith(c.Key)) > 0:
 		return ErrKeyInUse
 	}
 	s.keys.Old, s.keys.Began = "", ""

@@ -28,6 +28,11 @@ type snapshotHeader struct {
 	History   []Event           `json:"history,omitempty"`
 	LastEvent uint64            `json:"last_event,omitempty"`
 	Done      []*Done           `json:"done,omitempty"`
+
+	Notices        []*Notice       `json:"notices,omitempty"`
+	LastNotice     uint64          `json:"last_notice,omitempty"`
+	DroppedNotices uint64          `json:"dropped_notices,omitempty"`
+	Told           map[string]Told `json:"told,omitempty"`
 }
 
 type savedCut struct {
@@ -49,6 +54,7 @@ func (s *State) snapshot() *snapshot {
 		header: snapshotHeader{
 			Index: s.index, LastTask: s.lastTask, ClusterID: s.clusterID, Settings: s.settings, Draining: s.draining, Keys: s.keys,
 			Tokens: s.tokens, History: s.history, LastEvent: s.lastEvent, Done: s.done,
+			Notices: s.notices, LastNotice: s.lastNotice, DroppedNotices: s.droppedNotices, Told: s.told,
 		},
 		jobs: make([]*Job, 0, len(s.jobs)), tasks: make([]*Task, 0, len(s.tasks)),
 	}
@@ -128,6 +134,7 @@ func readSnapshot(r io.Reader) (*State, error) {
 	s.clusterID, s.settings, s.draining = h.ClusterID, h.Settings, h.Draining
 	s.keys = h.Keys
 	s.tokens, s.history, s.lastEvent, s.done = h.Tokens, h.History, h.LastEvent, h.Done
+	s.notices, s.lastNotice, s.droppedNotices, s.told = h.Notices, h.LastNotice, h.DroppedNotices, h.Told
 	if err := s.readJobs(dec, h.Jobs); err != nil {
 		return nil, err
 	}

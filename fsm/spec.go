@@ -18,6 +18,7 @@ type Spec struct {
 	Limits      LimitsSpec  `json:"limits,omitzero"`
 	Archived    string      `json:"archived,omitempty"` // skip, restore, or "" for fail
 	Restore     RestoreSpec `json:"restore,omitzero"`
+	Notify      NotifySpec  `json:"notify,omitzero"`
 	MaxFailures int64       `json:"max_failures,omitempty"`
 	Priority    int         `json:"priority,omitempty"`
 	List        []byte      `json:"list,omitempty"` // name of the segment that lists the segments of an uploaded list
@@ -44,6 +45,11 @@ type FilterSpec struct {
 type TaskSpec struct {
 	Objects int64 `json:"objects"`
 	Bytes   int64 `json:"bytes"`
+}
+
+// NotifySpec names who is told how a job goes, besides the cluster's own receivers.
+type NotifySpec struct {
+	Mail []string `json:"mail,omitempty"`
 }
 
 // LimitsSpec are a job's limits as they were written; JobLimits has what they mean.

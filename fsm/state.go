@@ -28,6 +28,12 @@ type State struct {
 	lastEvent uint64  // number of the last one
 	done      []*Done // the oldest first; replaced, never changed in place
 
+	// Of what people are to be told. Slices and maps are replaced, never changed in place.
+	notices        []*Notice // the oldest first
+	lastNotice     uint64
+	droppedNotices uint64
+	told           map[string]Told
+
 	// Derived from tasks, rebuilt on restore and never encoded.
 	byJob  map[string]*jobTasks
 	byNode map[string]*idSet // leased tasks

@@ -52,6 +52,8 @@ type LeaderConfig struct {
 	Retries int
 	// ArchivedEvery is how often archived objects that are being restored are looked for at first; 0 means 5 min.
 	ArchivedEvery time.Duration
+	// Teller tells people what waits in the outbox; nil leaves it there.
+	Teller Teller
 	// TaskStall is how long a task may do nothing before it is given to another holder; 0 means 5 min.
 	TaskStall time.Duration
 }
@@ -255,6 +257,9 @@ func stamp(cmd fsm.Command, now int64) fsm.Command {
 		c.At = now
 		return c
 	case fsm.RetireKey:
+		c.At = now
+		return c
+	case fsm.PostNotice:
 		c.At = now
 		return c
 	case fsm.Recorded:

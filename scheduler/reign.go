@@ -77,6 +77,7 @@ func (r *reign) run(ctx context.Context) {
 	wg.Go(func() { r.batch.run(ctx) })
 	wg.Go(func() { r.dispatch(ctx) })
 	wg.Go(func() { r.fold(ctx) })
+	wg.Go(func() { r.tellAll(ctx) })
 	wg.Wait()
 }
 

@@ -229,3 +229,15 @@ func (r *reign) live(state *fsm.State, job string) (c fsm.Counts) {
 	}
 	return c
 }
+
+// moved sums what a job's running tasks took and gave.
+func (r *reign) moved(state *fsm.State, job string) (sum int64) {
+	for _, s := range r.sessions {
+		for id, h := range s.running {
+			if t := state.Task(id); t != nil && t.Job == job && t.Node == s.node && t.Epoch == h.Epoch {
+				sum += h.Moved
+			}
+		}
+	}
+	return sum
+}

@@ -16,6 +16,7 @@ type Status struct {
 	Overall     Rate           // since the pass started
 	ETA         *time.Duration // nil while it cannot be told
 	Bandwidth   int64          // bytes a second that the job may take now, over all nodes; 0 for no limit
+	Moved       int64          // bytes and pages of running tasks so far; it changes while something happens
 	Nodes       []Standing     // of a job that is to be worked on, by node; nil where this node does not lead
 }
 
@@ -48,6 +49,7 @@ func (l *Leader) Status(id string) (Status, bool) {
 		if r != nil {
 			st.Counts = st.Counts.Add(r.live(state, id))
 			st.Nodes = r.standings(state, st.Job)
+			st.Moved = r.moved(state, id)
 		}
 		counts := state.TaskCounts(id)
 		st.Tasks = TaskNumbers{

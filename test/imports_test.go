@@ -104,7 +104,7 @@ func mayImport() []importRule {
 		{"notify", nil},
 		{"conf", []string{"conf"}}, // one folder for each foreign format
 		{"scheduler", []string{"fsm", "transfer", "transfer/store"}},
-		{"api", []string{"fsm", "scheduler", "api"}},
+		{"api", []string{"fsm", "scheduler", "notify", "api"}},
 	}
 }
 
@@ -158,6 +158,8 @@ func TestLibrariesHaveOneHome(t *testing.T) {
 		"github.com/vbauerster/mpb":        {"cmd"},
 		"github.com/goccy/go-yaml":         {"conf"},
 		"github.com/jedib0t/go-pretty":     {"cmd", "test"},
+		"github.com/wneessen/go-mail":      {"notify"},
+		"github.com/wcharczuk/go-chart":    {"notify"},
 	}
 	for _, p := range packages(t) {
 		for _, imported := range p.theirs() {

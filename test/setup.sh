@@ -2,8 +2,8 @@
 # Checks what a target of the Makefile needs and says in one line what is missing.
 #   setup.sh go     Go itself
 #   setup.sh node   Node.js and npm, which the Azure server of the tests runs on
-#   setup.sh test   a C compiler, nginx, Node.js, and for root what makes networks; installed from Debian's packages with
-#                   CI=true or APT=1 as root
+#   setup.sh test   a C compiler, nginx, Node.js, mail servers, and for root what makes networks; installed from Debian's packages
+#                   with CI=true or APT=1 as root
 set -euo pipefail
 
 die() { echo "brigade: $*" >&2; exit 1; }
@@ -74,17 +74,36 @@ check_readers() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 }
 
+# Mail is sent to two real servers in tests. The package of one of them starts it for the whole machine: that is stopped again.
+check_mail() {
+  local packages=()
+  /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || python3 -c 'import aiosmtpd' 2>/dev/null || packages+=(python3-aiosmtpd)
+  if [[ $(uname -s) == Linux && $(id -u) == 0 ]]; then
+    command -v exim4 >/dev/null || [[ -x /usr/sbin/exim4 ]] || packages+=(exim4-daemon-light)
+  fi
+  ((${#packages[@]})) || return 0
+  may_install || die "missing: ${packages[*]}, which tests of mail need: install them (Debian: apt-get install ${packages[*]}), or run as root with APT=1"
+  echo "installing ${packages[*]}"
+  apt-get update -qq >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+  if [[ ${packages[*]} == *exim4* && -x /etc/init.d/exim4 ]]; then
+    /etc/init.d/exim4 stop >/dev/null 2>&1 || true # it may not have been started
+    update-rc.d exim4 disable >/dev/null
+  fi
+}
+
 case ${1:-} in
   go) check_go ;;
   node) check_node ;;
   test)
-    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw and fake-gcs-server (servers of S3 and Cloud Storage, built here from their pinned versions), nginx, Node.js and npm (for Azurite, a server of Azure); as root also iproute2 and nftables"
+    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw and fake-gcs-server (servers of S3 and Cloud Storage, built here from their pinned versions), nginx, Node.js and npm (for Azurite, a server of Azure), python3 with aiosmtpd; as root also iproute2, nftables and exim4"
     check_go
     check_compiler
     check_nginx
     check_node
     check_network
     check_readers
+    check_mail
     ;;
   *) die "usage: setup.sh go|node|test" ;;
 esac

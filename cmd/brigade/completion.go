@@ -177,6 +177,27 @@ func (a *app) completeSettings(f *clientFlags) cobra.CompletionFunc {
 	}
 }
 
+// completeWebhooks completes names of webhooks.
+func (a *app) completeWebhooks(f *clientFlags) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, given []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(given) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return beginning(word, a.ask(cmd, f, func(ctx context.Context, c *api.Client) (words []cobra.Completion, err error) {
+			list, err := c.Settings(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, s := range list.Settings {
+				if name, field, ok := api.WebhookOf(s.Name); ok && field == api.WebhookURL && s.Origin == "set" {
+					words = append(words, name)
+				}
+			}
+			return words, nil
+		})), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 // beginning keeps the words that begin as the one that is typed.
 func beginning(word string, words []cobra.Completion) []cobra.Completion {
 	return slices.DeleteFunc(words, func(w cobra.Completion) bool { return !strings.HasPrefix(w, word) })

@@ -33,7 +33,7 @@ Exit codes: 0 done, 1 refused, 2 wrong usage or a wrong job file, 130 interrupte
 	f.register(cmd.PersistentFlags())
 	cmd.AddCommand(newCtlAdd(a, f), newCtlStatus(a, f), newCtlErrors(a, f), newCtlLook(a, f), newCtlSet(a, f), newCtlRetry(a, f),
 		newCtlReport(a, f), newCtlWhy(a, f), newCtlRemove(a, f), newCtlPause(a, f), newCtlToken(a, f), newCtlKey(a, f), newCtlCA(a, f), newCtlHistory(a, f),
-		newCtlRedo(a, f), newCtlEdit(a, f),
+		newCtlRedo(a, f), newCtlEdit(a, f), newCtlMail(a, f), newCtlWebhook(a, f),
 		newCtlVerb(a, f, "continue", "Let paused jobs go on where they stopped",
 			`Continue lets jobs go on that are paused, by hand or by a rule. The sides are looked at again first: where what the job was paused
 for is still so, it pauses again and says why (brigade ctl status --jobID JOB).`, (*api.Client).Continue))

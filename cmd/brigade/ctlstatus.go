@@ -19,6 +19,7 @@ import (
 // statusFlags are the flags of ctl status.
 type statusFlags struct {
 	jobs, machines, watch bool
+	mail                  bool
 	id, ip                string
 }
 
@@ -29,7 +30,8 @@ func newCtlStatus(a *app, f *clientFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Aliases: []string{"stat"},
 		Short: "Show jobs, one job, or machines",
-		Long: `Status shows the jobs, one a line; with --jobID one job in full, with --machine the nodes, with --ip one node and its tasks.
+		Long: `Status shows the jobs, one a line; with --jobID one job in full, with --machine the nodes, with --ip one node and its tasks;
+with --mail how people are told of what happens, what waits to be told, and what went wrong with it last.
 
 --watch shows it again and again until interrupted: on a terminal in place every two seconds, elsewhere a line every ten seconds,
 with --json a document a line. With --jobID it ends by itself when the job does, or pauses, with the exit code that import would
@@ -39,6 +41,7 @@ ended. While no node answers it waits for half a minute.`,
   brigade ctl status --jobID photos
   brigade ctl status --machine
   brigade ctl status --ip 10.0.0.7
+  brigade ctl status --mail
   brigade ctl status --watch
   brigade ctl add photos.yaml && brigade ctl status --watch --jobID photos`,
 		Args: argCount(0, 0),
@@ -48,11 +51,11 @@ ended. While no node answers it waits for half a minute.`,
 					return err
 				}
 			}
-			if s.id != "" && (s.machines || s.jobs) {
-				return misuse(errors.New("flag --jobID shows one job, and does not go with --job or --machine"))
+			if s.id != "" && (s.machines || s.jobs || s.mail) {
+				return misuse(errors.New("flag --jobID shows one job, and does not go with --job, --machine or --mail"))
 			}
-			if s.ip != "" && (s.id != "" || s.machines || s.jobs) {
-				return misuse(errors.New("flag --ip shows what one machine does, and does not go with --job, --jobID or --machine"))
+			if s.ip != "" && (s.id != "" || s.machines || s.jobs || s.mail) {
+				return misuse(errors.New("flag --ip shows what one machine does, and does not go with --job, --jobID, --machine or --mail"))
 			}
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				if !s.watch {
@@ -64,6 +67,7 @@ ended. While no node answers it waits for half a minute.`,
 	}
 	cmd.Flags().BoolVar(&s.jobs, "job", false, "show jobs (the default)")
 	cmd.Flags().BoolVar(&s.machines, "machine", false, "show machines")
+	cmd.Flags().BoolVar(&s.mail, "mail", false, "show how people are told, by mail and webhooks")
 	cmd.Flags().StringVar(&s.id, "jobID", "", "show one job in full")
 	cmd.Flags().StringVar(&s.ip, "ip", "", "show what the machine at this `ADDR` does")
 	completeFlag(cmd, "jobID", a.completeJobFlag(f))
@@ -136,7 +140,14 @@ func (a *app) look(ctx context.Context, c *api.Client, s *statusFlags) (views []
 		}
 		show(statusView{at, machineText(at, a.painter()), machineLine(at.machines()), nil}, at.Freshness)
 	}
-	if s.jobs || s.id == "" && s.ip == "" && !s.machines {
+	if s.mail {
+		d, err := c.Notices(ctx)
+		if err != nil {
+			return nil, err
+		}
+		show(statusView{d, noticesText(d), noticesLine(d), nil}, d.Freshness)
+	}
+	if s.jobs || s.id == "" && s.ip == "" && !s.machines && !s.mail {
 		list, err := c.Jobs(ctx)
 		if err != nil {
 			return nil, err

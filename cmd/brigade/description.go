@@ -26,6 +26,7 @@ type description struct {
 	Limits      limitsDescription   `json:"limits,omitzero"`
 	Archived    string              `json:"archived,omitempty"`
 	Restore     *restoreDescription `json:"restore,omitempty"`
+	Notify      notifyDescription   `json:"notify,omitzero"`
 	MaxFailures int64               `json:"max_failures,omitempty"`
 	Priority    int                 `json:"priority,omitempty"`
 	List        string              `json:"list,omitempty"`
@@ -54,6 +55,10 @@ type taskDescription struct {
 
 type limitsDescription struct {
 	Bandwidth string `json:"bandwidth,omitempty"`
+}
+
+type notifyDescription struct {
+	Mail []string `json:"mail,omitempty"`
 }
 
 type preserveDescription struct {
@@ -91,6 +96,7 @@ func describeSpec(spec fsm.Spec) description {
 		Preserve:    describePreserve(spec.Preserve),
 		Archived:    spec.Archived,
 		Limits:      limitsDescription{spec.Limits.Bandwidth},
+		Notify:      notifyDescription{spec.Notify.Mail},
 		MaxFailures: spec.MaxFailures, Priority: spec.Priority, List: listReference(spec.List),
 	}
 	if spec.Archived == "restore" {

@@ -62,10 +62,10 @@ func (d *jobDesk) Edit(ctx context.Context, job *fsm.Job, text []byte) (api.Chan
 	return c, nil
 }
 
-// liveKey tells whether a running job takes a change of a key over: bounds that the leader looks at all the time, and what
+// liveKey tells whether a running job takes a change of a key over: bounds and names of receivers that the leader looks at all the time, and what
 // requests are signed with.
 func liveKey(key string) bool {
-	return key == "max_failures" || key == "priority" || strings.HasPrefix(key, "limits.") || conf.IsSecret(key)
+	return key == "max_failures" || key == "priority" || strings.HasPrefix(key, "limits.") || strings.HasPrefix(key, "notify.") || conf.IsSecret(key)
 }
 
 // placeKey tells whether a key makes another job of it.

@@ -91,6 +91,7 @@ func TestEditOfADescription(t *testing.T) {
 		"no token":       {[]string{masks, `"access_key":"A2","secret_key":"S2"`}, "source.access_key source.secret_key source.session_token", "", "", store.Credentials{AccessKey: "A2", SecretKey: "S2"}},
 		"no secrets":     {[]string{"," + masks, ""}, "source.access_key source.secret_key source.session_token", "", "", store.Credentials{}},
 		"limits":         {[]string{`"task"`, `"limits":{"bandwidth":"1M"},"max_failures":7,"task"`}, "limits.bandwidth max_failures", "", "", kept},
+		"notify":         {[]string{`"task"`, `"notify":{"mail":["ops@example.com"]},"task"`}, "notify.mail", "", "", kept},
 		"rest":           {[]string{`"compare":"default"`, `"compare":"size"`, `"task"`, `"filter":{"exclude":["x"]},"task"`}, "compare filter.exclude", "compare filter.exclude", "", kept},
 		"prefix":         {[]string{"s3://a/x/", "s3://a/y/"}, "source.url", "source.url", "source.url", kept},
 		"type":           {[]string{`"type":"copy"`, `"type":"verify"`}, "type", "type", "type", kept},

@@ -60,7 +60,7 @@ func (n *node) among(ctx context.Context) (*place, error) {
 		prepare:  func(context.Context) error { return nil },
 		tend:     func(ctx context.Context) { n.tendShared(ctx, member, spool) },
 		draining: member.SetDraining, diskLow: member.SetDiskLow, setKeys: member.SetKeys, lowDisk: local.Low,
-		quorate:  member.Quorate,
+		quorate: member.Quorate, nodes: m.nodes,
 		mayLeave: m.mayLeave, leave: member.Leave, shutdown: member.Shutdown,
 	}, nil
 }
@@ -111,6 +111,25 @@ func (m *manyMembers) Machines(ctx context.Context) []api.Machine {
 	}
 	asking.Wait()
 	return machines
+}
+
+// nodes are the members, and the voters that gossip knows nothing of: those have not been heard of since this node started.
+func (m *manyMembers) nodes() (all []nodeNow) {
+	known := map[string]bool{}
+	for _, member := range m.member.Members() {
+		known[member.ID] = true
+		all = append(all, nodeNow{id: member.ID, address: member.Peer, state: stateOf(member), diskLow: member.DiskLow})
+	}
+	servers, err := m.member.Servers()
+	if err != nil {
+		return all
+	}
+	for _, s := range servers {
+		if !known[s.ID] {
+			all = append(all, nodeNow{id: s.ID, state: api.Dead})
+		}
+	}
+	return all
 }
 
 // roles tells the role of a node.

@@ -29,6 +29,7 @@ type place struct {
 	lowDisk   func() (bool, error)            // looks at the data directory's disk
 	quorate   func() bool                     // whether there can be a leader; nil: this node is
 	mayLeave  func() error                    // refuses what would be the end of the cluster
+	nodes     func() []nodeNow                // this one included
 	leave     func(ctx context.Context) error
 	shutdown  func(ctx context.Context) error
 }
@@ -61,6 +62,9 @@ func (n *node) alone(ctx context.Context) (*place, error) {
 				return err
 			}
 			return sweepSpool(ctx, n.machine, spool)
+		},
+		nodes: func() []nodeNow {
+			return []nodeNow{{id: n.dir.NodeID, address: n.address, state: api.Alive, diskLow: n.disk.isLow()}}
 		},
 		mayLeave: errOnlyMember,
 		shutdown: member.Shutdown,

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bucketbrigade/brigade/api"
@@ -51,7 +52,7 @@ func (d *jobDesk) Preview(ctx context.Context, text []byte) (*api.Preview, error
 func (d *jobDesk) same(known *fsm.Job, job *conf.Job, ends sides) bool {
 	before, spec, err := d.sidesOf(known)
 	now := specOf(job, ends)
-	return err == nil && len(compareSpecs(spec, now)) == 0 && spec.Limits == now.Limits &&
+	return err == nil && len(compareSpecs(spec, now)) == 0 && spec.Limits == now.Limits && slices.Equal(spec.Notify.Mail, now.Notify.Mail) &&
 		sameCredentials(before.source, ends.source) && sameCredentials(before.destination, ends.destination)
 }
 

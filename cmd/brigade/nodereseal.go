@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/fsm"
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -33,14 +34,25 @@ func (n *node) resealJobs(ctx context.Context) {
 		}
 		var keys fsm.Keys
 		var jobs []*fsm.Job
+		settings := map[string]string{}
 		n.machine.Read(func(s *fsm.State) {
 			if keys = s.Keys(); keys.Old != "" {
 				jobs = s.SealedWith(keys.Old)
+				for _, name := range s.SettingsSealedWith(keys.Old) {
+					settings[name] = s.Setting(name)
+				}
 			}
 		})
 		if keys.Old == "" || n.keys.inUse()[0].ID() != keys.Current {
 			clear(told)
 			continue
+		}
+		for name, value := range settings {
+			if err := n.resealSetting(ctx, name, value); err != nil && ctx.Err() == nil && !told[name] {
+				told[name] = true
+				n.logger.Warn("setting cannot be sealed again, will retry; give it anew, or take it away, to have done with the old cluster key",
+					"setting", name, "error", err)
+			}
 		}
 		for _, job := range jobs {
 			if err := n.resealJob(ctx, job, keys.Old); err != nil && ctx.Err() == nil && !told[job.ID] {
@@ -78,6 +90,21 @@ func (n *node) resealJob(ctx context.Context, job *fsm.Job, old string) error {
 	}
 	result, err := n.leader.Propose(ctx, cmd)
 	if err = errors.Join(err, result.Err); errors.Is(err, fsm.ErrSealChanged) || errors.Is(err, fsm.ErrNoJob) {
+		return nil
+	}
+	return err
+}
+
+// resealSetting seals the value of a setting again.
+func (n *node) resealSetting(ctx context.Context, name, value string) error {
+	secret, err := api.OpenSetting(n.desk.sealer, name, value)
+	if err != nil {
+		return err
+	}
+	old, _ := fsm.OpenableSetting(value) // it was opened
+	was := sha256.Sum256(old)
+	result, err := n.leader.Propose(ctx, fsm.ResealSetting{Name: name, Was: was[:], Sealed: n.desk.sealer.Seal([]byte(secret), api.SettingBinding(name))})
+	if err = errors.Join(err, result.Err); errors.Is(err, fsm.ErrSealChanged) {
 		return nil
 	}
 	return err

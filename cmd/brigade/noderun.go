@@ -47,6 +47,7 @@ type node struct {
 	crew    *crew
 	pace    *pace
 	disk    *diskWatch
+	tell    *teller
 	server  *http.Server
 
 	supervisor *supervisor
@@ -123,6 +124,7 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 		return err
 	}
 	n.pace, n.disk = &pace{}, newDiskWatch()
+	n.tell = n.newTeller(sealer)
 	if n.place, err = n.takePlace(ctx); err != nil {
 		return err
 	}
@@ -148,9 +150,10 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 
 // newLeader makes this node's scheduler.
 func (n *node) newLeader(log scheduler.Log, spool transfer.Spool) *scheduler.Leader {
+	n.tell.spool = spool
 	return scheduler.NewLeader(scheduler.LeaderConfig{
 		Log: log, Machine: n.machine, Spool: spool, Logger: n.logger, Jitter: mathrand.Float64, Node: n.dir.NodeID,
-		Retries: scheduler.DefaultRetries,
+		Retries: scheduler.DefaultRetries, Teller: n.tell,
 	})
 }
 
@@ -164,6 +167,7 @@ func (n *node) work(ctx context.Context) {
 	n.running.Go(func() { n.watchDisk(ctx) })
 	n.running.Go(func() { n.followSettings(ctx) })
 	n.running.Go(func() { n.beReported(ctx) })
+	n.running.Go(func() { n.newLookout().run(ctx) })
 	if n.keys != nil {
 		n.running.Go(func() { n.followKeys(ctx) })
 		n.running.Go(func() { n.resealJobs(ctx) })
@@ -178,7 +182,7 @@ func (n *node) serve(listener net.Listener, access *nodeAccess) {
 	cfg := api.Config{
 		Node: n.dir.NodeID, Token: access.token, State: n.machine, Leader: n.leader, Jobs: n.desk, Members: n.place.members,
 		Control: n, Forwarder: n.place.forwarder, Logger: n.logger, Authority: access.authority, Spool: n.place.spool,
-		Sealer: n.desk.sealer, Version: versionOf(),
+		Sealer: n.desk.sealer, Version: versionOf(), Notices: notices{n.tell},
 	}
 	if n.keys != nil {
 		cfg.Keys = n.place.keys

@@ -26,6 +26,7 @@ func specOf(job *conf.Job, s sides) fsm.Spec {
 		Task:        fsm.TaskSpec{Objects: job.Task.Objects, Bytes: job.Task.Bytes},
 		Preserve:    preserveOf(job.Preserve),
 		Limits:      fsm.LimitsSpec{Bandwidth: job.Limits.Bandwidth},
+		Notify:      fsm.NotifySpec{Mail: job.Notify.Mail},
 		MaxFailures: job.MaxFailures, Priority: job.Priority, List: uploadedList(job.List),
 	}
 	switch job.Archived {

@@ -199,6 +199,7 @@ func TestKeyRotation(t *testing.T) {
 	j.waitWrites(t, 30, startLimit)
 	restart, restartWrites := w.take()
 
+	c.plantSettings(t, secrets{})
 	n1.mayNotRotate(t, "brigade keygen --add", "--switch")
 	n1.mayNotRotate(t, "no change of the key is under way", "--finish")
 	keys := keygen(t, "--add", files[0])
@@ -250,6 +251,14 @@ func TestKeyRotation(t *testing.T) {
 		t.Errorf("with the old key gone: %+v", d)
 	}
 	c.oldKeyIsRefused(t, n2, before, after)
+	for _, line := range [][]string{{"ctl", "mail", "test"}, {"ctl", "webhook", "test", "chat"}} {
+		if _, err := n2.brigade(line...); err == nil || !strings.Contains(err.Error(), "not taken") {
+			t.Errorf("%v after the change of the key: %v", line, err)
+		}
+	}
+	if d, ok := n2.notices(t); !ok || len(d.Receivers) != 2 || !strings.Contains(d.Receivers[0].Problem, "refused") || !strings.Contains(d.Receivers[1].Problem, "refused") {
+		t.Errorf("with the new key, settings are not opened: %+v", d)
+	}
 	later.proxy.Clear()
 	j.proxy.Clear()
 	n3.must(t, "ctl", "continue", later.id)

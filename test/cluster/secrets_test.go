@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -33,6 +34,7 @@ func TestNoCredentialInClear(t *testing.T) {
 	leader, others := c.leader(t)
 	admin, brief := others[0].invite(t, "anna", "admin"), others[0].invite(t, "bert", "viewer", "--expires", "1s")
 	secret := ofCluster(t, c, &temporary)
+	c.plantSettings(t, secret)
 	for _, v := range []*visitor{admin, brief} {
 		secret.note(t, v.file)
 	}
@@ -75,6 +77,28 @@ func TestNoCredentialInClear(t *testing.T) {
 	}
 }
 
+// plantSettings makes settings that are secrets: of a mail server and of a webhook where nobody answers.
+func (c *cluster) plantSettings(t *testing.T, secret secrets) {
+	t.Helper()
+	dir, from := t.TempDir(), newRandom(t)
+	line := []string{"ctl", "set", "mail.from=brigade@test.local", "mail.to=ops@test.local", "mail.host=127.0.0.1", "mail.port=1", "mail.user=anybody", "notify.severity=info", "webhook.chat.private=true"}
+	for name, text := range map[string]string{"mail.password": "mail/of+a %016x", "webhook.chat.url": "https://127.0.0.1:1/hook/%016x", "webhook.chat.secret": "hook/secret %016x"} {
+		secret[name] = fmt.Sprintf(text, from.Uint64())
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(secret[name]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		line = append(line, name+"=file:"+file)
+	}
+	c.nodes[0].must(t, line...)
+	if _, err := c.nodes[1].brigade("ctl", "mail", "test"); err == nil || !strings.Contains(err.Error(), "not taken") {
+		t.Errorf("a test by a mail server that is not there: %v", err)
+	}
+	if _, err := c.nodes[1].brigade("ctl", "webhook", "test", "chat"); err == nil || !strings.Contains(err.Error(), "not taken") {
+		t.Errorf("a test of a webhook that is not there: %v", err)
+	}
+}
+
 // dump has a node at work end with a dump of its goroutines, and starts it again.
 func (n *node) dump(t *testing.T, s syscall.Signal) {
 	t.Helper()
@@ -113,7 +137,7 @@ func (c *cluster) answers(t *testing.T, v *visitor, j *job) map[string][]byte {
 	all := map[string][]byte{}
 	for _, n := range c.nodes {
 		for _, line := range []string{
-			"status", "status --jobID=" + j.id, "status --machine", "look " + j.id, "errors " + j.id, "history", "token list", "set",
+			"status", "status --jobID=" + j.id, "status --machine", "look " + j.id, "errors " + j.id, "history", "token list", "set", "status --mail",
 		} {
 			for _, form := range []string{"", " --json"} {
 				out := v.may(t, n, strings.Fields(line+form)...)
@@ -125,7 +149,7 @@ func (c *cluster) answers(t *testing.T, v *visitor, j *job) map[string][]byte {
 		}
 		for _, path := range []string{
 			"/v1/jobs", "/v1/jobs/" + j.id, "/v1/jobs/" + j.id + "/errors", "/v1/jobs/" + j.id + "/spec", "/v1/machines",
-			"/v1/machines/" + n.id(t) + "/tasks", "/v1/node", "/v1/settings", "/v1/state", "/v1/tokens", "/v1/history", "/healthz", "/readyz",
+			"/v1/machines/" + n.id(t) + "/tasks", "/v1/node", "/v1/settings", "/v1/notices", "/v1/state", "/v1/tokens", "/v1/history", "/healthz", "/readyz",
 		} {
 			status, header, body := n.request(t, http.MethodGet, path, tokenIn(t, v.file))
 			if status != http.StatusOK {
