@@ -80,6 +80,7 @@ type Config struct {
 	Forwarder Forwarder // nil: there are no other nodes
 	Keys      Keys      // nil: there is no cluster key
 	Spool     Spool     // nil: lists cannot be uploaded
+	Rates     Rates     // nil: nothing is remembered of what was moved
 	Logger    *slog.Logger
 	// Authority is the hash of the authority that signs for the nodes now, for tokens; zero where the API is on loopback only.
 	// nil: always zero.

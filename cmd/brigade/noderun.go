@@ -47,6 +47,7 @@ type node struct {
 	crew    *crew
 	pace    *pace
 	disk    *diskWatch
+	rates   *rateKeeper
 	server  *http.Server
 
 	supervisor *supervisor
@@ -123,6 +124,7 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 		return err
 	}
 	n.pace, n.disk = &pace{}, newDiskWatch()
+	n.rates = newRateKeeper(n.dir.Path, n.dir.NodeID, n.machine, n.logger, time.Now)
 	if n.place, err = n.takePlace(ctx); err != nil {
 		return err
 	}
@@ -130,6 +132,7 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 	n.pace.read = n.mover.Meter.BytesWritten.Load
 	n.desk = &jobDesk{
 		app: n.app, sealer: sealer, machine: n.machine, spool: n.place.spool, concurrency: n.cfg.concurrency, away: n.awayNodes,
+		rates: n.rates,
 	}
 	n.crew = newCrew(n)
 	if n.keys != nil {
@@ -161,6 +164,7 @@ func (n *node) work(ctx context.Context) {
 	n.running.Go(func() { n.fail(n.leader.Run(ctx)) })
 	n.running.Go(func() { n.fail(n.crew.run(ctx)) })
 	n.running.Go(func() { n.pace.run(ctx) })
+	n.running.Go(func() { n.rates.run(ctx, n.disk.isLow) })
 	n.running.Go(func() { n.watchDisk(ctx) })
 	n.running.Go(func() { n.followSettings(ctx) })
 	n.running.Go(func() { n.beReported(ctx) })
@@ -178,7 +182,7 @@ func (n *node) serve(listener net.Listener, access *nodeAccess) {
 	cfg := api.Config{
 		Node: n.dir.NodeID, Token: access.token, State: n.machine, Leader: n.leader, Jobs: n.desk, Members: n.place.members,
 		Control: n, Forwarder: n.place.forwarder, Logger: n.logger, Authority: access.authority, Spool: n.place.spool,
-		Sealer: n.desk.sealer, Version: versionOf(),
+		Sealer: n.desk.sealer, Version: versionOf(), Rates: n.rates,
 	}
 	if n.keys != nil {
 		cfg.Keys = n.place.keys
