@@ -12,6 +12,9 @@ import (
 // MaxFile is the size in bytes of the largest book in writing.
 const MaxFile = 16 << 20
 
+// latest is the largest number of a step that is believed.
+const latest = 1 << 40
+
 // magic begins a written book; its last byte is the version of the format.
 const magic = "brigade-rates\x01"
 
@@ -42,8 +45,11 @@ func (b *Book) Encode() []byte {
 	for name, s := range b.endpoints {
 		out = appendSeries(out, endpointKind, name, "", s)
 	}
-	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out))
+	return sealed(out)
 }
+
+// sealed adds the checksum.
+func sealed(out []byte) []byte { return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out)) }
 
 func appendSeries(out []byte, kind byte, name, nonce string, s *series) []byte {
 	out = append(out, kind)
@@ -151,7 +157,7 @@ func (r *reader) series() *series {
 	s := &series{used: time.Unix(r.number(), 0)}
 	for i, t := range tiers {
 		last, full := r.number(), r.length(t.Steps)
-		if last < 0 || last == 0 && full > 0 {
+		if last < 0 || last > latest || last == 0 && full > 0 {
 			r.bad = true
 		}
 		if last <= 0 || r.bad {

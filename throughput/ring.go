@@ -64,7 +64,7 @@ func (r *ring) add(t Tier, step int64, c Counts) {
 // at returns what a step has; nothing where it is not kept.
 func (r *ring) at(step int64) Counts {
 	n := int64(len(r.steps))
-	if n == 0 || step > r.last || step <= r.last-n {
+	if n == 0 || step < 0 || step > r.last || step <= r.last-n {
 		return Counts{}
 	}
 	return r.steps[step%n]
