@@ -35,6 +35,7 @@ type node struct {
 	source  nodeSource
 	started *settledConfig
 	live    *liveConfig
+	log     *nodeLog
 	logger  *slog.Logger
 	level   *slog.LevelVar
 	dir     *cluster.Dir
@@ -67,11 +68,13 @@ type node struct {
 func (a *app) runNode(parent context.Context, source nodeSource, cfg *settledConfig) (err error) {
 	stopper := watchFor(parent, a.signals, make(chan struct{}, 1))
 	defer stopper.close()
-	level := &slog.LevelVar{}
-	level.Set(cfg.logLevel)
+	log, err := openNodeLog(&cfg.nodeConfig, a.err)
+	if err != nil {
+		return err
+	}
 	n := &node{
 		app: a, cfg: cfg.nodeConfig, source: source, started: cfg, live: newLiveConfig(cfg),
-		level: level, logger: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
+		log: log, level: log.level, logger: log.logger,
 		machine: fsm.NewMachine(), stop: make(chan struct{}, 1), failed: make(chan error, 1), left: make(chan struct{}), cancel: func() {},
 	}
 	n.supervisor = newSupervisor(a, n.logger)
@@ -165,6 +168,7 @@ func (n *node) work(ctx context.Context) {
 	n.running.Go(func() { n.fail(n.crew.run(ctx)) })
 	n.running.Go(func() { n.pace.run(ctx) })
 	n.running.Go(func() { n.rates.run(ctx, n.disk.isLow) })
+	n.running.Go(func() { n.logLeader(ctx) })
 	n.running.Go(func() { n.watchDisk(ctx) })
 	n.running.Go(func() { n.followSettings(ctx) })
 	n.running.Go(func() { n.beReported(ctx) })
