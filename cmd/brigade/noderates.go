@@ -96,16 +96,19 @@ func (k *rateKeeper) run(ctx context.Context, full func() bool) {
 	tick := time.NewTicker(ratesTick)
 	defer tick.Stop()
 	saved := k.now()
-	for ctx.Err() == nil {
+	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
-		now := k.now()
+		now, over := k.now(), ctx.Err() != nil
 		k.book.Sample(now)
-		if (ctx.Err() != nil || now.Sub(saved) >= ratesKept || now.Before(saved)) && !full() {
+		if (over || now.Sub(saved) >= ratesKept || now.Before(saved)) && !full() {
 			k.save()
 			saved = now
+		}
+		if over {
+			return
 		}
 	}
 }
