@@ -174,3 +174,31 @@ func TestForeignWindows(t *testing.T) {
 		}
 	}
 }
+
+// TestWindowsHoldWhatIsAskedFor: a window begins no later than asked for, unless no tier that goes with the step reaches so far,
+// and passes the check of other nodes.
+func TestWindowsHoldWhatIsAskedFor(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 3))
+	for range 20_000 {
+		now := start().Add(time.Duration(random.Int64N(int64(48 * time.Hour))))
+		back := time.Duration(random.Int64N(int64([]time.Duration{time.Minute, time.Hour, 20 * time.Hour, 300 * time.Hour}[random.IntN(4)])))
+		step := 10 * time.Second * time.Duration(1+random.IntN(8640))
+		if random.IntN(2) == 0 {
+			step = 10 * time.Minute * time.Duration(1+random.IntN(144))
+		}
+		w, err := Plan(now, now.Add(-back), step, MaxPoints)
+		if step%tiers[1].Step != 0 && step > tiers[0].Span() || step%tiers[2].Step != 0 && step > tiers[1].Span() {
+			if err == nil {
+				t.Fatalf("a step of %s is taken", step)
+			}
+			continue
+		}
+		if err != nil || w.Check() != nil || w.Points() < 1 {
+			t.Fatalf("%s back in steps of %s: %+v, %v, %v", back, step, w, err, w.Check())
+		}
+		reaches := step%tiers[2].Step == 0 || step%tiers[1].Step == 0 && back+2*step < tiers[1].Span() || back+2*step < tiers[0].Span()
+		if reaches && w.From.After(now.Add(-back)) {
+			t.Fatalf("%s back in steps of %s: begins at %s, %s late", back, step, w.From, w.From.Sub(now.Add(-back)))
+		}
+	}
+}

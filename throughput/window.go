@@ -58,16 +58,24 @@ func Plan(now, since time.Time, step time.Duration, most int) (Window, error) {
 	if step != 0 && (step < tiers[0].Step || step%tiers[0].Step != 0 || step > 24*time.Hour) {
 		return Window{}, &StepError{step, "is not a multiple of 10s up to 24h"}
 	}
-	w := Window{Tier: tierFor(now.Sub(since), step), Step: step}
-	tier := tiers[w.Tier]
+	w := Window{Step: step}
 	if step == 0 {
-		points := int64(now.Sub(since)/tier.Step) + 2
-		w.Step = tier.Step * time.Duration((points+int64(most)-1)/int64(most))
+		w.Tier = tierFor(now.Sub(since), 0)
+		each := tiers[w.Tier].Step
+		points := int64(now.Sub(since)/each) + 2
+		w.Step = each * time.Duration((points+int64(most)-1)/int64(most))
 	}
 	seconds := int64(w.Step / time.Second)
-	until := (now.Unix()/seconds + 1) * seconds
+	begin, until := since.Unix()/seconds*seconds, (now.Unix()/seconds+1)*seconds
+	if step != 0 {
+		w.Tier = tierFor(time.Duration(until-begin)*time.Second, step)
+	}
+	tier := tiers[w.Tier]
+	if w.Step > tier.Span() {
+		return Window{}, &StepError{step, fmt.Sprintf("is longer than steps of %s are kept", tier.Step)}
+	}
 	reach := until - int64(tier.Span()/time.Second) // the oldest step kept, or one before it
-	from := max(0, since.Unix()/seconds*seconds, (reach+seconds-1)/seconds*seconds)
+	from := max(0, begin, (reach+seconds-1)/seconds*seconds)
 	w.From, w.Until = time.Unix(from, 0).UTC(), time.Unix(until, 0).UTC()
 	if w.Points() > most {
 		return Window{}, &StepError{step, fmt.Sprintf("makes %d points of that time; allowed: %d", w.Points(), most)}
