@@ -24,9 +24,9 @@ func TestBookCountsWhatIsMoved(t *testing.T) {
 	two.Totals = Totals{Read: 40, Objects: 5}
 	b.Sample(now.Add(time.Second))
 	b.Sample(now.Add(2 * time.Second)) // nothing new
-	one.Totals.Written += 5
+	one.Written += 5
 	b.Follow(now.Add(3*time.Second), one.source("one", "s3://a/", "s3://c/")) // its destination was changed
-	one.Totals.Written += 7
+	one.Written += 7
 	b.Sample(now.Add(4 * time.Second))
 	w := plan(t, now.Add(4*time.Second), now, 0)
 	if got := sum(b.Job(Job{"one", "\xffone"}, w)); got != (Counts{512, 730, 2}) {
