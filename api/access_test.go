@@ -44,7 +44,7 @@ func wantedRoles() map[string]fsm.Role {
 		"GET /v1/jobs": v, "GET /v1/jobs/{id}": v, "GET /v1/jobs/{id}/errors": v, "GET /v1/jobs/{id}/spec": v, "GET /v1/machines": v,
 		"GET /v1/machines/{id}/tasks": v, "GET /v1/state": v,
 		"GET /v1/jobs/{id}/records": v, "GET /v1/jobs/{id}/report": v, "GET /v1/jobs/{id}/why": v,
-		"GET /v1/node": v, "GET /v1/settings": v,
+		"GET /v1/node": v, "GET /v1/settings": v, "GET /v1/rates": v, "GET /v1/jobs/{id}/rates": v,
 		"POST /v1/preview": o,
 		"POST /v1/jobs":    o, "PUT /v1/jobs/{id}/spec": o, "DELETE /v1/jobs/{id}": o, "POST /v1/jobs/{id}/pause": o, "POST /v1/jobs/{id}/continue": o,
 		segmentsPattern:           o,

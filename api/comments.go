@@ -15,7 +15,7 @@ import (
 // requests and answers hold are named here.
 //
 //go:embed changes.go cluster.go document.go edit.go events.go history.go jobs.go keys.go machine.go notices.go objects.go openapi.go
-//go:embed preview.go problem.go segments.go settings.go statehash.go tokens.go
+//go:embed preview.go problem.go rates.go segments.go settings.go statehash.go tokens.go
 var source embed.FS
 
 // readComments finds the comments on types and their fields, the latter by the names that they have in JSON.

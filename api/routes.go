@@ -46,6 +46,8 @@ func (s *Server) routes() []route {
 			with("key", "query", "string", "The key, relative to the source.").
 			with("key_base64", "query", "string", "The bytes of the key in base64, where it is not text.").
 			inPages().gives(Trace{}).fails(absent, conflict)},
+		{"GET /v1/jobs/{id}/rates", here, fsm.Viewer, s.showJobRates, ofRates(about("showJobRates", "How fast a job went, over all nodes")).
+			gives(JobRates{}).fails(absent)},
 		{"GET /v1/jobs/{id}/spec", preferred, fsm.Viewer, s.showSpec, about("showSpec", "The description of a job, secrets masked").
 			gives(JobDescription{}).saysRevision().fails(absent)},
 		{"PUT /v1/jobs/{id}/spec", leader, fsm.Operator, s.editJob, about("editJob", "Replace the description of a job; a secret left masked stays").
@@ -60,6 +62,8 @@ func (s *Server) routes() []route {
 		{"GET /v1/machines/{id}/tasks", preferred, fsm.Viewer, s.listMachineTasks, about("listTasks", "The tasks that a node holds").gives(MachineTasks{}).fails(absent)},
 		{"POST /v1/machines/{id}/drain", leader, fsm.Operator, s.drain(true), about("drainNode", "Give a node no more work").gives(Machines{}).fails(absent)},
 		{"POST /v1/machines/{id}/undrain", leader, fsm.Operator, s.drain(false), about("undrainNode", "Give a node work again").gives(Machines{}).fails(absent)},
+		{"GET /v1/rates", here, fsm.Viewer, s.showRates, ofRates(about("showRates", "How fast endpoints gave and took")).
+			with("node", "query", "string", "ID of the node whose traffic counts; without it that of all counts.").gives(EndpointRates{}).fails(absent)},
 		{"GET /v1/node", here, fsm.Viewer, s.showNode, about("showNode", "Which node answers").gives(Self{})},
 		{"POST /v1/node/stop", here, fsm.Admin, s.stopNode, about("stopNode", "Stop the node that answers; it stays a member").gives(Self{}).as(http.StatusAccepted)},
 		{"POST /v1/node/leave", here, fsm.Admin, s.leaveNode, about("leaveNode", "Have the node that answers leave the cluster and stop").
@@ -92,4 +96,10 @@ func (s *Server) routes() []route {
 			about(v.name+"Job", summary[v.name]).mayTake(Reason{}).gives(Job{}).fails(absent, conflict)})
 	}
 	return routes
+}
+
+// ofRates says which time an answer about rates is of.
+func ofRates(o operation) operation {
+	return o.with("since", "query", "string", "From when on: a time, or how long ago (90m). Kept are two weeks at most.").
+		with("step", "query", "string", "A multiple of 10s up to 24h. Steps of 10s are kept for an hour, of 1m for a day; without it the finest that reaches back to since.")
 }

@@ -81,6 +81,7 @@ type Config struct {
 	Keys      Keys      // nil: there is no cluster key
 	Spool     Spool     // nil: lists cannot be uploaded
 	Notices   Notices   // nil: nobody is told of anything
+	Rates     Rates     // nil: nothing is remembered of what was moved
 	Logger    *slog.Logger
 	// Authority is the hash of the authority that signs for the nodes now, for tokens; zero where the API is on loopback only.
 	// nil: always zero.

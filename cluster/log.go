@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -22,14 +23,17 @@ type logSink struct {
 	quiet *quiet
 }
 
-// Accept implements hclog.SinkAdapter. Levels come down by one: every start and election is a warning to raft, to the
-// operator of a cluster it is not. Of a peer that is away raft tells several times a second: see quiet.
+// Accept implements hclog.SinkAdapter. Levels come down: every start and election is a warning to raft, to the operator of a
+// cluster it is not, and who leads is told in words of our own. That a peer cannot be reached is an error to raft; here it is a
+// warning, and raft tells it several times a second: see quiet.
 func (s logSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
 	switch {
+	case level >= hclog.Error && strings.HasPrefix(msg, "failed to"):
+		to = slog.LevelWarn
 	case level >= hclog.Error:
 		to = slog.LevelError
-	case level == hclog.Warn:
+	case level == hclog.Warn && strings.HasPrefix(msg, "failed to contact"):
 		to = slog.LevelInfo
 	}
 	ctx := context.Background()

@@ -452,6 +452,8 @@ func TestRaftLogsThroughSlog(t *testing.T) {
 	var buf bytes.Buffer
 	logger := raftLogger(slog.New(slog.NewJSONHandler(&buf, &slog.HandlerOptions{Level: slog.LevelInfo})))
 	logger.Named("snapshot").Error("failed", "error", io.ErrShortWrite, "odd")
+	logger.Error("failed to heartbeat to", "peer", "n2")
+	logger.Warn("failed to contact", "server-id", "n2")
 	logger.Warn("election", "term", 3)
 	logger.Info("entering leader state", "leader", t)
 	logger.Debug("vote")
@@ -466,7 +468,8 @@ func TestRaftLogsThroughSlog(t *testing.T) {
 	}
 	want := []map[string]string{
 		{"level": "ERROR", "msg": "failed", "error": "short write", "component": "raft"},
-		{"level": "INFO", "msg": "election", "term": "3", "component": "raft"},
+		{"level": "WARN", "msg": "failed to heartbeat to", "peer": "n2", "component": "raft"},
+		{"level": "INFO", "msg": "failed to contact", "server-id": "n2", "component": "raft"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

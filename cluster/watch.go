@@ -58,11 +58,22 @@ func (n *network) heard(e memberlist.NodeEvent) {
 	}
 	after, _ := n.table.get(m.ID)
 	if !known || before.Alive != after.Alive {
-		n.log.Info("member", "node", m.ID, "address", m.Gossip, "alive", after.Alive)
+		n.log.Info(memberNews(known, after.Alive), "node", m.ID, "address", m.Gossip, "alive", after.Alive)
 	}
 	if before.Start != after.Start || before.Peer != after.Peer {
 		n.calls.drop(m.ID)
 	}
+}
+
+// memberNews is what to say of a node that was not as it is now.
+func memberNews(known, alive bool) string {
+	switch {
+	case !alive:
+		return "node lost"
+	case known:
+		return "node back"
+	}
+	return "node found"
 }
 
 // look brings up to date what this node tells of itself and keeps in its files.

@@ -45,6 +45,7 @@ func (r *reign) commit(ctx context.Context, s *session, req *SyncRequest) ([]Com
 	}
 	services := r.servicesOf(cmds)
 	defer r.committed(services)
+	assignees := r.assignees(failing(cmds))
 	scanAdvanced := false
 	for i, o := range r.propose(ctx, cmds...) {
 		if o.err != nil {
@@ -54,6 +55,7 @@ func (r *reign) commit(ctx context.Context, s *session, req *SyncRequest) ([]Com
 		if o.result.Err == nil {
 			r.advanced(services[i], cmds[i])
 			scanAdvanced = r.settled(s, cmds[i]) || scanAdvanced
+			r.logTask(assignees, cmds[i])
 		}
 	}
 	if scanAdvanced {

@@ -125,7 +125,9 @@ func (l *Leader) lead(parent context.Context) (stop func()) {
 			return // ctx ended: nothing else stops establish
 		}
 		l.turn(r, true)
+		l.cfg.Logger.Info("this node leads", "term", r.term)
 		r.run(ctx)
+		l.cfg.Logger.Info("this node leads no more", "term", r.term)
 	})
 	return func() {
 		l.turn(nil, false)

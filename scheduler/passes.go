@@ -86,6 +86,9 @@ func (r *reign) jobRound(ctx context.Context) {
 		if err == nil {
 			err = o.result.Err
 		}
+		if err == nil {
+			r.logJob(cmds[i])
+		}
 		if err == nil || ctx.Err() != nil {
 			continue
 		}

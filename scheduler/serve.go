@@ -77,8 +77,12 @@ func (r *reign) verify(ctx context.Context, results []CommandResult) error {
 // release takes tasks back. A refusal means that they were taken back already.
 func (r *reign) release(ctx context.Context, tasks []fsm.TaskEpoch) error {
 	for chunk := range slices.Chunk(tasks, 500) {
+		assignees := r.assignees(chunk)
 		if o := r.propose(ctx, fsm.ReleaseTasks{Tasks: chunk})[0]; o.err != nil {
 			return fmt.Errorf("release %d tasks: %w", len(chunk), o.err)
+		}
+		for te, h := range assignees {
+			r.cfg.Logger.Info("task taken back from its node", "job", h.job, "task", te.Task, "node", h.node)
 		}
 	}
 	return nil

@@ -121,7 +121,7 @@ func (t *taskRun) news(declined bool) {
 	h.Declined = declined
 	t.w.workers.Go(func() {
 		if _, err := t.w.sync(t.ctx, SyncRequest{News: []Holding{h}}); err != nil {
-			t.w.cfg.Logger.Debug("leader not told of a task's news", "task", h.Task, "error", err)
+			t.w.cfg.Logger.Debug("leader not told of a task's news", "job", t.job.ID, "task", h.Task, "error", err)
 		}
 	})
 }

@@ -174,14 +174,14 @@ func (w *Worker) checkDrained() {
 // pollUntil polls until ctx ends or the worker is drained.
 func (w *Worker) pollUntil(ctx context.Context) {
 	retry := firstRetry
-	silent := false
+	silent, heard := false, false
 	for ctx.Err() == nil && w.drainCtx.Err() == nil {
 		resp, err := w.poll(ctx)
 		if err == nil {
 			if silent {
-				w.cfg.Logger.Info("leader answers again")
+				w.cfg.Logger.Info("the leader answers")
 			}
-			retry, silent = firstRetry, false
+			retry, silent, heard = firstRetry, false, true
 			w.take(ctx, &resp)
 			continue
 		}
@@ -192,7 +192,7 @@ func (w *Worker) pollUntil(ctx context.Context) {
 			continue // Stop interrupted the poll
 		}
 		if !silent {
-			w.cfg.Logger.Warn("leader does not answer, will retry", "error", err)
+			w.logSilence(err, heard)
 			silent = true
 		}
 		if !w.pause(ctx, retry) {
@@ -200,6 +200,15 @@ func (w *Worker) pollUntil(ctx context.Context) {
 		}
 		retry = min(2*retry, longestRetry)
 	}
+}
+
+// logSilence says that there is no leader to be had. Before there was one that is how every node begins.
+func (w *Worker) logSilence(err error, heard bool) {
+	if !heard && errors.Is(err, ErrNotLeader) {
+		w.cfg.Logger.Info("waiting for a leader")
+		return
+	}
+	w.cfg.Logger.Warn("the leader does not answer, will retry", "error", err)
 }
 
 // pause waits and tells whether to go on.
@@ -347,10 +356,10 @@ func (w *Worker) take(ctx context.Context, resp *SyncResponse) {
 	for _, p := range resp.Preflight {
 		w.workers.Go(func() { w.preflight(ctx, p) })
 	}
-	var unwanted []fsm.TaskEpoch
+	var unwanted []*Assignment
 	for i := range resp.Assignments {
 		if a := &resp.Assignments[i]; !w.start(ctx, a) {
-			unwanted = append(unwanted, holdingOf(&a.Task))
+			unwanted = append(unwanted, a)
 		}
 	}
 	w.limits.set(resp.Shares)
@@ -402,13 +411,20 @@ func (w *Worker) start(parent context.Context, a *Assignment) bool {
 
 // giveBack releases tasks that came while the worker stops. A failure is no harm: the leader finds out by the next poll
 // or the end of the lease.
-func (w *Worker) giveBack(ctx context.Context, tasks []fsm.TaskEpoch) {
+func (w *Worker) giveBack(ctx context.Context, unwanted []*Assignment) {
+	tasks := make([]fsm.TaskEpoch, len(unwanted))
+	for i, a := range unwanted {
+		tasks[i] = holdingOf(&a.Task)
+	}
 	data, err := fsm.Encode(fsm.ReleaseTasks{Tasks: tasks})
 	if err == nil {
 		_, err = w.sync(ctx, SyncRequest{Commands: [][]byte{data}})
 	}
-	if err != nil {
-		w.cfg.Logger.Warn("tasks not given back", "tasks", len(tasks), "error", err)
+	if err == nil {
+		return
+	}
+	for _, a := range unwanted {
+		w.cfg.Logger.Warn("task not given back", "job", a.Job.ID, "task", a.Task.ID, "error", err)
 	}
 }
 

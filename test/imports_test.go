@@ -102,9 +102,10 @@ func mayImport() []importRule {
 		{"transfer", []string{"transfer/store"}},
 		{"cluster", nil},
 		{"notify", nil},
+		{"throughput", nil},
 		{"conf", []string{"conf"}}, // one folder for each foreign format
 		{"scheduler", []string{"fsm", "transfer", "transfer/store"}},
-		{"api", []string{"fsm", "scheduler", "notify", "api"}},
+		{"api", []string{"fsm", "scheduler", "notify", "throughput", "api"}},
 	}
 }
 

@@ -120,6 +120,7 @@ func (c *copier) learn(now *store.Object) {
 func (c *copier) wrote(n int) {
 	c.sent.Add(int64(n))
 	c.n.Meter.BytesWritten.Add(int64(n))
+	c.job.Traffic.wrote(n)
 	moved(c.lease, n)
 }
 
@@ -241,6 +242,7 @@ func (b *body) fill() error {
 	}
 	n, err := io.ReadFull(b.reader, piece)
 	b.c.n.Meter.BytesRead.Add(int64(n))
+	b.c.job.Traffic.read(n)
 	if err != nil {
 		return b.c.readFailure(b.ctx, err)
 	}

@@ -86,6 +86,7 @@ func (c *copier) readWhole(ctx context.Context, content []byte) (store.Checksums
 	defer r.Close()
 	n, err := io.ReadFull(fencedReader{r, c.lease}, content)
 	c.n.Meter.BytesRead.Add(int64(n))
+	c.job.Traffic.read(n)
 	if err != nil {
 		return store.Checksums{}, c.readFailure(ctx, err)
 	}

@@ -265,6 +265,7 @@ func (m *multipart) fillPart(ctx context.Context, i int, content []byte) error {
 	defer r.Close()
 	n, err := io.ReadFull(fencedReader{r, m.lease}, content)
 	m.n.Meter.BytesRead.Add(int64(n))
+	m.job.Traffic.read(n)
 	if err != nil {
 		return m.readFailure(ctx, err)
 	}

@@ -413,7 +413,7 @@ func (m *multipart) join(ctx context.Context) (again bool, err error) {
 			continue
 		}
 		m.n.Log.Warn("parts of another node are not what it sent, they are sent again",
-			"job", m.job.ID, "key", m.key, "first", sh.First+1, "last", sh.End)
+			"job", m.job.ID, "task", m.task.ID, "key", m.key, "first", sh.First+1, "last", sh.End)
 		m.set(sh.First, sh.End, partAway)
 		if err := m.reclaim(ctx, l, sh); err != nil {
 			return false, err

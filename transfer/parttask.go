@@ -26,7 +26,7 @@ func (t *taskRun) sendShared(ctx context.Context) error {
 		return err
 	case err != nil:
 		r = PartsResult{Class: string(store.ClassOf(err)), Reason: err.Error()}
-		t.n.Log.Warn("shared parts not sent, their owner will look at them", "job", t.job.ID, "key", p.Key, "error", err)
+		t.n.Log.Warn("shared parts not sent, their owner will look at them", "job", t.job.ID, "task", t.task.ID, "key", p.Key, "error", err)
 	}
 	_, err = t.ledger.Advance(ctx, Advance{
 		FromLine: t.task.Line, ToLine: t.task.EndLine, Done: true, Counts: Counts{BytesMoved: c.sent.Load()}, Parts: &r,

@@ -10,16 +10,16 @@ import (
 )
 
 // readSums reads one object whole and returns the sums of its content.
-func (n *Node) readSums(ctx context.Context, s store.Source, o *store.Object, lease Lease) (store.Checksums, error) {
+func (n *Node) readSums(ctx context.Context, s store.Source, o *store.Object, lease Lease, count func(int)) (store.Checksums, error) {
 	var sums store.Checksums
 	err := n.retry(ctx, lease, func() (err error) {
-		sums, err = n.readSumsOnce(ctx, s, o, lease)
+		sums, err = n.readSumsOnce(ctx, s, o, lease, count)
 		return err
 	})
 	return sums, err
 }
 
-func (n *Node) readSumsOnce(ctx context.Context, s store.Source, o *store.Object, lease Lease) (store.Checksums, error) {
+func (n *Node) readSumsOnce(ctx context.Context, s store.Source, o *store.Object, lease Lease, count func(int)) (store.Checksums, error) {
 	body, _, err := s.Open(ctx, o.Name(), store.OpenOptions{Length: -1, IfMatch: o.ETag})
 	if err != nil {
 		return store.Checksums{}, err
@@ -35,6 +35,7 @@ func (n *Node) readSumsOnce(ctx context.Context, s store.Source, o *store.Object
 		m, err := body.Read(buf)
 		h.add(buf[:m])
 		n.Meter.BytesRead.Add(int64(m))
+		count(m)
 		moved(lease, m)
 		if stop := pay(ctx, lease, int64(m)); stop != nil {
 			return store.Checksums{}, canceled(stop)

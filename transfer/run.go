@@ -61,6 +61,7 @@ func stopped(lease Lease) bool {
 
 // progress adds to the live counts and passes them on.
 func (t *taskRun) progress(c Counts) {
+	t.job.Traffic.settled(c)
 	t.mu.Lock()
 	t.live = t.live.plus(c)
 	live := t.live

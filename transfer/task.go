@@ -46,6 +46,7 @@ type Job struct {
 	PassStart  time.Time     // of this pass, by the source's clock
 	PrevStart  time.Time     // of the previous completed pass, by the source's clock; zero on the first
 	Skew       time.Duration // destination's clock minus source's
+	Traffic    *Traffic      // counts what the job moves here; nil: nobody wants to know
 
 	writes  writes
 	parked  parked

@@ -93,7 +93,7 @@ func (p *pipeline) sameContent(ctx context.Context, src, dst *store.Object) (by,
 // readBoth compares content that no sums of the stores can: it reads the source, and the destination as well unless it
 // reports a sum of its own.
 func (p *pipeline) readBoth(ctx context.Context, src, dst *store.Object) (equal bool, by string, err error) {
-	mine, err := p.n.readSums(ctx, p.job.Source, src, p.lease)
+	mine, err := p.n.readSums(ctx, p.job.Source, src, p.lease, p.job.Traffic.read)
 	if err != nil {
 		return false, "", err
 	}
@@ -107,7 +107,7 @@ func (p *pipeline) readBoth(ctx context.Context, src, dst *store.Object) (equal 
 	if equal, known, by := mine.Match(dst.Sums); known {
 		return equal, by, nil
 	}
-	theirs, err := p.n.readSums(ctx, p.job.Destination, dst, p.lease)
+	theirs, err := p.n.readSums(ctx, p.job.Destination, dst, p.lease, p.job.Traffic.readBack)
 	if err != nil {
 		return false, "", err
 	}

@@ -20,6 +20,7 @@ import (
 type statusFlags struct {
 	jobs, machines, watch bool
 	mail                  bool
+	history               bool // how fast a job went is shown too
 	id, ip                string
 }
 
@@ -30,8 +31,8 @@ func newCtlStatus(a *app, f *clientFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Aliases: []string{"stat"},
 		Short: "Show jobs, one job, or machines",
-		Long: `Status shows the jobs, one a line; with --jobID one job in full, with --machine the nodes, with --ip one node and its tasks;
-with --mail how people are told of what happens, what waits to be told, and what went wrong with it last.
+		Long: `Status shows the jobs, one a line; with --jobID one job in full and how fast it went, with --machine the nodes, with --ip one
+node and its tasks; with --mail how people are told of what happens, what waits to be told, and what went wrong with it last.
 
 --watch shows it again and again until interrupted: on a terminal in place every two seconds, elsewhere a line every ten seconds,
 with --json a document a line. With --jobID it ends by itself when the job does, or pauses, with the exit code that import would
@@ -57,6 +58,7 @@ ended. While no node answers it waits for half a minute.`,
 			if s.ip != "" && (s.id != "" || s.machines || s.jobs || s.mail) {
 				return misuse(errors.New("flag --ip shows what one machine does, and does not go with --job, --jobID, --machine or --mail"))
 			}
+			s.history = !wantsJSON(cmd) && (!s.watch || a.terminals.out)
 			return a.withClient(cmd.Context(), f, func(ctx context.Context, c *api.Client) error {
 				if !s.watch {
 					return a.status(ctx, cmd, c, s)
@@ -124,7 +126,7 @@ func (a *app) look(ctx context.Context, c *api.Client, s *statusFlags) (views []
 		if err != nil {
 			return nil, err
 		}
-		show(statusView{job, jobText(job), jobLine(job), job}, job.Freshness)
+		show(statusView{job, jobText(job, a.pastRates(ctx, c, s)...), jobLine(job), job}, job.Freshness)
 	}
 	if s.machines {
 		machines, err := c.Machines(ctx)
@@ -155,6 +157,18 @@ func (a *app) look(ctx context.Context, c *api.Client, s *statusFlags) (views []
 		show(statusView{list, jobTable(list, a.painter()), jobsLine(list.Jobs), nil}, list.Freshness)
 	}
 	return views, nil
+}
+
+// pastRates draws how fast the job went; nothing where that is not wanted, or the node does not remember.
+func (a *app) pastRates(ctx context.Context, c *api.Client, s *statusFlags) []string {
+	if !s.history {
+		return nil
+	}
+	rates, err := c.JobRates(ctx, s.id, time.Time{}, 0)
+	if err != nil {
+		return nil // the status itself is what was asked for
+	}
+	return historyText(rates, a.sparkLevels())
 }
 
 // painter colours a word that tells how something is; it gives the word back where there are no colours.
@@ -255,8 +269,8 @@ func shortID(id string) string {
 	return id
 }
 
-// jobText shows one job in full.
-func jobText(j *api.Job) string {
+// jobText shows one job in full, with lines that draw how fast it went.
+func jobText(j *api.Job, history ...string) string {
 	var b strings.Builder
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
@@ -277,6 +291,13 @@ func jobText(j *api.Job) string {
 	}
 	row("bytes", "%s found, %s moved", bytesOf(j.Bytes.Found), bytesOf(j.Bytes.Moved))
 	row("rate", "%s/s, %s objects/s", bytesOf(int64(j.Rate.BytesPerSecond)), humanize.CommafWithDigits(j.Rate.ObjectsPerSecond, 1))
+	for i, line := range history {
+		name := ""
+		if i == 0 {
+			name = "history"
+		}
+		row(name, "%s", line)
+	}
 	if j.Limits != nil {
 		row("limit", "%s/s now, over all nodes", bytesOf(j.Limits.Bandwidth))
 	}

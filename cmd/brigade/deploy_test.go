@@ -50,7 +50,7 @@ func TestExampleConfig(t *testing.T) {
 	plain := b.shownConfig("--config", file)
 	write(regexp.MustCompile(`(?m)^#([a-z-]+: )`).ReplaceAllString(example, "$1"))
 	inForce := b.shownConfig("--config", file)
-	differ := map[string]bool{"data": true, "cluster-key-file": true, "join": true, "advertise": true, "bind": true} // by machine and key
+	differ := map[string]bool{"data": true, "cluster-key-file": true, "join": true, "advertise": true, "bind": true, "log-file": true} // by machine and key
 	for _, name := range nodeFlagNames(t, b) {
 		if got := plain[name].Origin; got != originDefault {
 			t.Errorf("%s is not commented out: %s", name, got)

@@ -55,15 +55,16 @@ func newNodeStart(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "start",
 		Short: "Run a node in the foreground",
-		Long: `Start runs a node until it is told to stop, and logs to stderr. The same command line serves its first start and every
+		Long: `Start runs a node until it is told to stop, and logs to stderr or to --log-file. The same command line serves its first start and every
 later one. Alone it is a cluster of one; with --join it joins others, which takes a cluster key that all of them share.
 
 Each flag is a key of the file that --config names (data: /srv/brigade), and a variable (BRIGADE_DATA). The command line wins
 over the environment, and that over the file. --print-config shows what holds and where it comes from, and ends.
 
 SIGTERM and SIGINT stop the node in order, within --stop-timeout: it gives its work back and stays a member. A second one stops
-it at once. SIGHUP has it read file and environment again; --log-level, --memory and --stop-timeout change at once, of what
-else changed the log says that it takes a restart. Run by systemd, the node tells it when it is ready, and that it is alive.
+it at once. SIGHUP has it open the log file anew and read file and environment again; --log-level, --memory and --stop-timeout
+change at once, of what else changed the log says that it takes a restart. Run by systemd, the node tells it when it is ready,
+and that it is alive.
 
 Exit codes: 0 stopped in order, 1 the machine refuses or the stop took too long, 2 wrong usage, 130 stopped at once.`,
 		Example: `  brigade node start
@@ -74,6 +75,7 @@ Exit codes: 0 stopped in order, 1 the machine refuses or the stop took too long,
 	}
 	(&nodeFlags{}).register(cmd.Flags())
 	completeFlag(cmd, "log-level", oneOf("debug", "info", "warn", "error"))
+	completeFlag(cmd, "log-format", oneOf(logText, logJSON))
 	completeFlag(cmd, "http-tls", oneOf(tlsAuto, tlsAlways))
 	own := pflag.NewFlagSet("", pflag.ContinueOnError)
 	own.AddFlagSet(cmd.Flags())

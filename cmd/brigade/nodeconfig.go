@@ -35,6 +35,8 @@ type nodeFlags struct {
 	bootstrapExpect                   int
 	concurrency                       int
 	memory, logLevel, stopTimeout     string
+	logFormat, logFile, logMaxSize    string
+	logMaxFiles                       int
 	coreDumps                         bool
 }
 
@@ -52,6 +54,10 @@ type nodeConfig struct {
 	concurrency     int
 	memory          int64
 	logLevel        slog.Level
+	logFormat       string
+	logFile         string // absolute; "" for stderr
+	logMaxSize      int64  // bytes, a multiple of logUnit
+	logMaxFiles     int    // the one in use included
 	stopTimeout     time.Duration
 	coreDumps       bool
 }
@@ -70,6 +76,10 @@ func (f *nodeFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.concurrency, "concurrency", 64, "store requests in flight at most")
 	fs.StringVar(&f.memory, "memory", "96MiB", "bytes that all buffers hold together")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&f.logFormat, "log-format", logText, "text: name=value, or json: a document a line")
+	fs.StringVar(&f.logFile, "log-file", "", "file that the log goes to, put aside when it is full (default stderr)")
+	fs.StringVar(&f.logMaxSize, "log-max-size", "100MiB", "size at which the log file is put aside, in whole MiB up to 10GiB")
+	fs.IntVar(&f.logMaxFiles, "log-max-files", 10, "log files that are kept, with the one in use: 2 to 1000")
 	fs.StringVar(&f.stopTimeout, "stop-timeout", "25s", "how long a stop in order may take, 1s to 1h; then the process ends as it is")
 	fs.BoolVar(&f.coreDumps, "core-dumps", false, "allow core dumps and debuggers; the memory of a node holds keys and credentials")
 }
@@ -114,6 +124,9 @@ func (a *app) nodeConfigOf(f *nodeFlags) (nodeConfig, error) {
 	if err := c.logLevel.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return nodeConfig{}, badFlag("log-level", "%q is not known; allowed: debug, info, warn, error", f.logLevel)
 	}
+	if err := c.checkLog(f); err != nil {
+		return nodeConfig{}, err
+	}
 	for _, port := range []struct {
 		flag string
 		n    int
@@ -141,6 +154,26 @@ func (a *app) nodeConfigOf(f *nodeFlags) (nodeConfig, error) {
 		return nodeConfig{}, err
 	}
 	return c, c.checkAddresses(f.httpTLS)
+}
+
+// checkLog takes over where the log goes.
+func (c *nodeConfig) checkLog(f *nodeFlags) (err error) {
+	if c.logFormat = f.logFormat; c.logFormat != logText && c.logFormat != logJSON {
+		return badFlag("log-format", "%q is not known; allowed: text, json", f.logFormat)
+	}
+	if f.logFile != "" {
+		if c.logFile, err = filepath.Abs(f.logFile); err != nil {
+			return refused(fmt.Errorf("find the log file: %w", err))
+		}
+	}
+	c.logMaxSize, err = conf.ParseSize(f.logMaxSize)
+	if err != nil || c.logMaxSize < logUnit || c.logMaxSize > maxLogSize || c.logMaxSize%logUnit != 0 {
+		return badFlag("log-max-size", "%q is not a size of whole MiB from 1MiB to 10GiB", f.logMaxSize)
+	}
+	if c.logMaxFiles = f.logMaxFiles; c.logMaxFiles < 2 || c.logMaxFiles > maxLogFiles {
+		return badFlag("log-max-files", "%d is out of range; allowed: 2 to %d", f.logMaxFiles, maxLogFiles)
+	}
+	return nil
 }
 
 // checkBootstrap keeps clusters of several to those that have a key.

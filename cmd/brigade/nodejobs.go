@@ -26,6 +26,7 @@ type jobDesk struct {
 	spool       transfer.Spool
 	concurrency int
 	away        func(ctx context.Context) []string // members that do not answer now
+	rates       *rateKeeper                        // nil: what jobs move is not counted
 }
 
 // Submission makes the command of a description, credentials sealed.
@@ -188,5 +189,6 @@ func (d *jobDesk) open(ctx context.Context, job *fsm.Job) (*transfer.Job, schedu
 	if err != nil {
 		return nil, scheduler.Preflight{}, errors.Join(err, open.close())
 	}
+	work.Traffic = d.rates.follow(job, ends)
 	return work, open.preflight(), nil
 }

@@ -34,6 +34,9 @@ func (n *node) reloadHooks() []reloadHook { return []reloadHook{n.reloadOwn, n.r
 // reload reads the configuration again and applies what can change. What is wrong with it leaves everything as it was.
 func (n *node) reload(ctx context.Context) {
 	done := n.supervisor.reloading()
+	if err := n.log.reopen(); err != nil {
+		n.logger.Warn("the log goes on in the file that it was in", "error", err)
+	}
 	now, err := n.source.load()
 	if err != nil {
 		n.logger.Error("configuration not reloaded: what held before holds on", "error", err)

@@ -136,6 +136,8 @@ func (c *settledConfig) valueOf(flag *pflag.Flag, origin string) configValue {
 	switch flag.Name {
 	case "data":
 		v.Value = c.data
+	case "log-file":
+		v.Value = c.logFile
 	case "bind":
 		v.Value = c.bind
 	case "http":

@@ -53,6 +53,8 @@ func (n *node) among(ctx context.Context) (*place, error) {
 	member.Handle("POST "+syncPath, http.HandlerFunc(m.serveSync))
 	member.Handle("POST "+selfPath, http.HandlerFunc(m.serveSelf))
 	member.Handle("POST "+keysPath, http.HandlerFunc(m.serveKeys))
+	member.Handle("POST "+ratesPath, http.HandlerFunc(m.serveRates))
+	n.rates.others = m.askRates
 	n.logger.Info("cluster ports open", "peer", member.PeerAddr().String(), "gossip", member.GossipAddr(), "join", n.cfg.join)
 	return &place{
 		log: member, spool: spool, syncer: m, members: m, keys: m, forwarder: m,

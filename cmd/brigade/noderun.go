@@ -35,6 +35,7 @@ type node struct {
 	source  nodeSource
 	started *settledConfig
 	live    *liveConfig
+	log     *nodeLog
 	logger  *slog.Logger
 	level   *slog.LevelVar
 	dir     *cluster.Dir
@@ -48,6 +49,7 @@ type node struct {
 	pace    *pace
 	disk    *diskWatch
 	tell    *teller
+	rates   *rateKeeper
 	server  *http.Server
 
 	supervisor *supervisor
@@ -67,11 +69,13 @@ type node struct {
 func (a *app) runNode(parent context.Context, source nodeSource, cfg *settledConfig) (err error) {
 	stopper := watchFor(parent, a.signals, make(chan struct{}, 1))
 	defer stopper.close()
-	level := &slog.LevelVar{}
-	level.Set(cfg.logLevel)
+	log, err := openNodeLog(&cfg.nodeConfig, a.err)
+	if err != nil {
+		return err
+	}
 	n := &node{
 		app: a, cfg: cfg.nodeConfig, source: source, started: cfg, live: newLiveConfig(cfg),
-		level: level, logger: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
+		log: log, level: log.level, logger: log.logger,
 		machine: fsm.NewMachine(), stop: make(chan struct{}, 1), failed: make(chan error, 1), left: make(chan struct{}), cancel: func() {},
 	}
 	n.supervisor = newSupervisor(a, n.logger)
@@ -124,7 +128,9 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 		return err
 	}
 	n.pace, n.disk = &pace{}, newDiskWatch()
+	n.rates = newRateKeeper(n.dir.Path, n.dir.NodeID, n.machine, n.logger, time.Now)
 	n.tell = n.newTeller(sealer)
+	n.tell.rates = n.rates
 	if n.place, err = n.takePlace(ctx); err != nil {
 		return err
 	}
@@ -132,6 +138,7 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 	n.pace.read = n.mover.Meter.BytesWritten.Load
 	n.desk = &jobDesk{
 		app: n.app, sealer: sealer, machine: n.machine, spool: n.place.spool, concurrency: n.cfg.concurrency, away: n.awayNodes,
+		rates: n.rates,
 	}
 	n.crew = newCrew(n)
 	if n.keys != nil {
@@ -164,6 +171,8 @@ func (n *node) work(ctx context.Context) {
 	n.running.Go(func() { n.fail(n.leader.Run(ctx)) })
 	n.running.Go(func() { n.fail(n.crew.run(ctx)) })
 	n.running.Go(func() { n.pace.run(ctx) })
+	n.running.Go(func() { n.rates.run(ctx, n.disk.isLow) })
+	n.running.Go(func() { n.logLeader(ctx) })
 	n.running.Go(func() { n.watchDisk(ctx) })
 	n.running.Go(func() { n.followSettings(ctx) })
 	n.running.Go(func() { n.beReported(ctx) })
@@ -182,7 +191,7 @@ func (n *node) serve(listener net.Listener, access *nodeAccess) {
 	cfg := api.Config{
 		Node: n.dir.NodeID, Token: access.token, State: n.machine, Leader: n.leader, Jobs: n.desk, Members: n.place.members,
 		Control: n, Forwarder: n.place.forwarder, Logger: n.logger, Authority: access.authority, Spool: n.place.spool,
-		Sealer: n.desk.sealer, Version: versionOf(), Notices: notices{n.tell},
+		Sealer: n.desk.sealer, Version: versionOf(), Notices: notices{n.tell}, Rates: n.rates,
 	}
 	if n.keys != nil {
 		cfg.Keys = n.place.keys

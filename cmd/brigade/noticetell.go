@@ -28,8 +28,8 @@ const (
 
 // rateHistory is how fast jobs went.
 type rateHistory interface {
-	// Rates are evenly spaced, the oldest first; none where nothing is known.
-	Rates(job *fsm.Job) []notify.Rate
+	// chart gives rates of a job's pass, evenly spaced, the oldest first; none where nothing is known.
+	chart(ctx context.Context, job string) []notify.Rate
 }
 
 // teller puts notices into words and sends them to where the cluster is set to.
@@ -185,7 +185,7 @@ func (t *teller) notice(ctx context.Context, n *fsm.Notice) notify.Notice {
 	}
 	out.Job.Failures = t.failures(ctx, job)
 	if t.rates != nil {
-		out.Job.Rates = t.rates.Rates(job)
+		out.Job.Rates = t.rates.chart(ctx, job.ID)
 	}
 	return out
 }
