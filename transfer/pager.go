@@ -73,8 +73,9 @@ func (p *pager) next(ctx context.Context) ([]store.Object, error) {
 	if !p.s.Abilities().ListsByKeys {
 		defer alive(p.lease)()
 	}
+	ended := p.n.began(p.s, opList)
 	page, err := p.lister.Next(ctx)
-	if err != nil {
+	if ended(err) != nil {
 		p.close()
 		return page, err
 	}

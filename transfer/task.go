@@ -27,18 +27,20 @@ type Job struct {
 	Type        string // copy, verify, list
 	Source      store.Source
 	Destination store.Destination // nil for type list
-	SingleKey   *string           // the source is this one object
-	List        *KeyList          // names what to copy; nil: all that the source lists
-	Filter      *Filter
-	Compare     string // default, always, missing, size, mtime, etag, checksum
-	Verify      string // none, size, checksum
-	Metadata    bool   // keep metadata
-	CutObjects  int64
-	CutBytes    int64
-	Pass        uint64
-	PassStart   time.Time     // of this pass, by the source's clock
-	PrevStart   time.Time     // of the previous completed pass, by the source's clock; zero on the first
-	Skew        time.Duration // destination's clock minus source's
+	// SourceEndpoint and DestinationEndpoint are what a Watcher hears of both sides.
+	SourceEndpoint, DestinationEndpoint string
+	SingleKey                           *string  // the source is this one object
+	List                                *KeyList // names what to copy; nil: all that the source lists
+	Filter                              *Filter
+	Compare                             string // default, always, missing, size, mtime, etag, checksum
+	Verify                              string // none, size, checksum
+	Metadata                            bool   // keep metadata
+	CutObjects                          int64
+	CutBytes                            int64
+	Pass                                uint64
+	PassStart                           time.Time     // of this pass, by the source's clock
+	PrevStart                           time.Time     // of the previous completed pass, by the source's clock; zero on the first
+	Skew                                time.Duration // destination's clock minus source's
 
 	writes writes
 }
