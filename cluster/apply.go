@@ -31,8 +31,8 @@ func (n *Node) Apply(ctx context.Context, entry []byte) (any, error) {
 	}
 	began := time.Now()
 	f, err := await(ctx, n, "apply", func() raft.ApplyFuture { return n.raft.Apply(entry, 0) })
-	if n.watch != nil {
-		n.watch.Committed(time.Since(began), err)
+	if n.watcher != nil {
+		n.watcher.Committed(time.Since(began), err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("apply: %w", err)

@@ -64,7 +64,7 @@ type Node struct {
 	store   *raftboltdb.BoltStore
 	pending pending
 	stuck   func(error)
-	watch   Watcher // nil: nobody watches
+	watcher Watcher // nil: nobody watches
 	started time.Time
 	net     *network // nil in a cluster of one
 
@@ -88,7 +88,7 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	if err := makeDir(c.Dir); err != nil {
 		return nil, fmt.Errorf("start node: %w", err)
 	}
-	n := &Node{stuck: c.OnStuck, watch: c.Watcher, started: time.Now(), down: make(chan struct{})}
+	n := &Node{stuck: c.OnStuck, watcher: c.Watcher, started: time.Now(), down: make(chan struct{})}
 	if n.stuck == nil {
 		n.stuck = func(error) {}
 	}
