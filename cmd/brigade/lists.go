@@ -176,6 +176,7 @@ func listSegments(ctx context.Context, machine *fsm.Machine, spool transfer.Spoo
 // jobOf is the job as the engine works on it, with its list.
 func (a *app) jobOf(ctx context.Context, open *stores, ends sides, spec fsm.Spec, spool transfer.Spool) (*transfer.Job, error) {
 	job := transferJob(open, spec)
+	job.SourceEndpoint, job.DestinationEndpoint = ends.source.endpoint(), ends.destination.endpoint()
 	list := listIn(spec, ends)
 	if list == nil {
 		return job, nil

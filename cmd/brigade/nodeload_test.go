@@ -25,7 +25,7 @@ func sampleValues() map[string]sampleValue {
 		"http": {"127.0.0.1:1", "127.0.0.1:1", "127.0.0.2", "127.0.0.2:7460"}, "http-tls": {"always", "always", "auto", "auto"},
 		"peer-port": same("1", "2"), "gossip-port": same("7", "8"), "cluster-key-file": same("/k/a", "/k/b"),
 		"bootstrap-expect": same("3", "5"), "concurrency": same("3", "4"), "memory": same("10MiB", "20MiB"),
-		"log-level": same("debug", "warn"), "stop-timeout": same("5s", "1m"), "core-dumps": same("true", "false"),
+		"log-level": same("debug", "warn"), "stop-timeout": same("5s", "1m"), "core-dumps": same("true", "false"), "metrics-open": same("true", "false"),
 	}
 }
 

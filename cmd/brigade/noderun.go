@@ -14,6 +14,7 @@ import (
 	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/cluster"
 	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/metrics"
 	"github.com/bucketbrigade/brigade/scheduler"
 	"github.com/bucketbrigade/brigade/transfer"
 )
@@ -47,6 +48,7 @@ type node struct {
 	crew    *crew
 	pace    *pace
 	disk    *diskWatch
+	metrics *metrics.Metrics
 	server  *http.Server
 
 	supervisor *supervisor
@@ -122,12 +124,14 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 	if err != nil {
 		return err
 	}
-	n.pace, n.disk = &pace{}, newDiskWatch()
+	n.pace, n.disk, n.metrics = &pace{}, newDiskWatch(), metrics.New(versionOf())
 	if n.place, err = n.takePlace(ctx); err != nil {
 		return err
 	}
 	n.mover = transfer.NewNode(n.dir.NodeID, n.place.spool, n.logger, n.cfg.concurrency, n.cfg.memory)
 	n.pace.read = n.mover.Meter.BytesWritten.Load
+	n.mover.Watcher = n.metrics
+	n.observe()
 	n.desk = &jobDesk{
 		app: n.app, sealer: sealer, machine: n.machine, spool: n.place.spool, concurrency: n.cfg.concurrency, away: n.awayNodes,
 	}
@@ -178,7 +182,7 @@ func (n *node) serve(listener net.Listener, access *nodeAccess) {
 	cfg := api.Config{
 		Node: n.dir.NodeID, Token: access.token, State: n.machine, Leader: n.leader, Jobs: n.desk, Members: n.place.members,
 		Control: n, Forwarder: n.place.forwarder, Logger: n.logger, Authority: access.authority, Spool: n.place.spool,
-		Sealer: n.desk.sealer, Version: versionOf(),
+		Sealer: n.desk.sealer, Version: versionOf(), Metrics: n.metrics.Handler(), MetricsOpen: n.cfg.metricsOpen,
 	}
 	if n.keys != nil {
 		cfg.Keys = n.place.keys
