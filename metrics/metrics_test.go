@@ -117,7 +117,7 @@ func (b *bench) task(job string) (task *fsm.Task) {
 
 // assign gives a job's first task to a node.
 func (b *bench) assign(job string) *fsm.Task {
-	b.do(fsm.AssignTasks{Tasks: []fsm.Assignment{{Task: b.task(job).ID, Node: "a"}}})
+	b.do(fsm.AssignTasks{Grants: []fsm.Grant{{Task: b.task(job).ID, Node: "a"}}})
 	return b.task(job)
 }
 
@@ -125,7 +125,7 @@ func (b *bench) assign(job string) *fsm.Task {
 func (b *bench) settle(i int, counts fsm.Counts, classes map[string]int64) {
 	id := fmt.Sprintf("job-%04d", i)
 	t := b.assign(id)
-	b.do(fsm.Advance{Task: t.ID, Epoch: t.Epoch, Done: true, Counts: counts, Classes: classes})
+	b.do(fsm.AdvanceTask{Task: t.ID, Epoch: t.Epoch, Done: true, Counts: counts, Classes: classes})
 }
 
 func (b *bench) finish(i int) {
