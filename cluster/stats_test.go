@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"context"
 	"net/http"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestCallOf: the names of calls are few, whatever the paths name.
@@ -34,3 +37,36 @@ type closer struct {
 }
 
 func (c *closer) CloseIdleConnections() { c.closed++ }
+
+// commits counts what a Watcher hears.
+type commits struct{ done, failed atomic.Int64 }
+
+func (c *commits) Committed(took time.Duration, err error) {
+	if err != nil || took <= 0 {
+		c.failed.Add(1)
+		return
+	}
+	c.done.Add(1)
+}
+
+func (c *commits) Called(string, int, time.Duration) { c.failed.Add(1) }
+
+// TestWatcherHearsOfCommits: of those that worked, and of those that did not.
+func TestWatcherHearsOfCommits(t *testing.T) {
+	heard := &commits{}
+	n := start(t, Config{Dir: t.TempDir(), NodeID: "a", Machine: &recorder{}, Watcher: heard})
+	lead(t, n)
+	apply(t, n, "one", "two")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := n.Apply(ctx, []byte("three")); err == nil {
+		t.Error("an entry is taken after its time")
+	}
+	if heard.done.Load() != 2 || heard.failed.Load() != 1 {
+		t.Errorf("heard of %d commits and %d failures", heard.done.Load(), heard.failed.Load())
+	}
+	s := n.RaftStats()
+	if !s.Leads || !s.HasLeader || s.Term == 0 || s.Applied < 2 || s.Applied != s.Last || s.Committed != s.Last || s.Voters != 1 || s.Servers != 1 || s.LastContact != 0 {
+		t.Errorf("%+v", s)
+	}
+}
