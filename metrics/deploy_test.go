@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	dto "github.com/prometheus/client_model/go"
 )
 
 const deployed = "../deploy"
@@ -52,8 +54,10 @@ func read(t *testing.T, name string) string {
 
 // TestExpressions: those of the rules and the dashboard parse, and name metrics and labels that there are.
 func TestExpressions(t *testing.T) {
-	rules := read(t, "prometheus/brigade.rules.yml")
-	checkNames(t, "rules", regexp.MustCompile(`(?s)annotations:.*?(\n\n|$)`).ReplaceAllString(regexp.MustCompile(`(?m)^ *#.*$`).ReplaceAllString(rules, ""), ""))
+	b := newBench(t)
+	b.exercise()
+	collected, rules := b.gather(), read(t, "prometheus/brigade.rules.yml")
+	checkNames(t, collected, "rules", regexp.MustCompile(`(?s)annotations:.*?(\n\n|$)`).ReplaceAllString(regexp.MustCompile(`(?m)^ *#.*$`).ReplaceAllString(rules, ""), ""))
 	expressions := dashboard(t)
 	if len(expressions) < 20 {
 		t.Fatalf("%d expressions in the dashboard", len(expressions))
@@ -61,7 +65,7 @@ func TestExpressions(t *testing.T) {
 	var generated strings.Builder
 	generated.WriteString("groups:\n- name: dashboard\n  rules:\n")
 	for i, e := range expressions {
-		checkNames(t, "dashboard", e)
+		checkNames(t, collected, "dashboard", e)
 		e = strings.ReplaceAll(e, "$__rate_interval", "5m")
 		fmt.Fprintf(&generated, "  - {record: panel_%d, expr: %q}\n", i, e)
 	}
@@ -119,11 +123,8 @@ var (
 )
 
 // checkNames wants every metric of a text to be there, and its labels.
-func checkNames(t *testing.T, where, text string) {
+func checkNames(t *testing.T, collected map[string]*dto.MetricFamily, where, text string) {
 	t.Helper()
-	b := newBench(t)
-	b.exercise()
-	collected := b.gather()
 	known, labels := map[string][]string{}, []string{"instance", "cluster", "le"}
 	for _, f := range Families() {
 		known[f.Name] = f.Labels

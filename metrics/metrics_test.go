@@ -386,14 +386,7 @@ func promtool(t *testing.T) string {
 // BenchmarkScrape reads the metrics of a leader that has a thousand jobs, a hundred of them running.
 func BenchmarkScrape(b *testing.B) {
 	bench := newBench(b)
-	for i := range 1000 {
-		bench.submit(i)
-		if i >= 100 {
-			bench.settle(i, fsm.Counts{Listed: 2, Copied: 1, Failed: 1, BytesCopied: 7}, map[string]int64{"auth": 1})
-			bench.finish(i)
-		}
-	}
-	bench.exerciseRequests()
+	bench.thousandJobs()
 	handler := bench.metrics.Handler()
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -406,10 +399,34 @@ func BenchmarkScrape(b *testing.B) {
 	b.ReportMetric(float64(size), "bytes/scrape")
 }
 
-func (b *bench) exerciseRequests() {
+// thousandJobs is a cluster that does much.
+func (b *bench) thousandJobs() {
+	for i := range 1000 {
+		b.submit(i)
+		if i >= 100 {
+			b.settle(i, fsm.Counts{Listed: 2, Copied: 1, Failed: 1, BytesCopied: 7}, map[string]int64{"auth": 1})
+			b.finish(i)
+		}
+	}
 	for _, endpoint := range []string{"s3://a", "oss://b", "file"} {
 		for _, op := range []string{"list", "stat", "get", "put", "upload_part", "complete_upload"} {
 			b.metrics.Requested(endpoint, op, "", time.Second)
 		}
+	}
+}
+
+// TestSize: what docs/metrics.md says of a scrape's size holds, and the packed form is taken by whoever can read it.
+func TestSize(t *testing.T) {
+	b := newBench(t)
+	b.thousandJobs()
+	plain := len(b.scrape())
+	rec := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/metrics", nil)
+	r.Header.Set("Accept-Encoding", "gzip")
+	b.metrics.Handler().ServeHTTP(rec, r)
+	packed := rec.Body.Len()
+	t.Logf("%d bytes, %d packed", plain, packed)
+	if rec.Header().Get("Content-Encoding") != "gzip" || plain > 300_000 || packed > 30_000 {
+		t.Errorf("%d bytes, %d packed as %q", plain, packed, rec.Header().Get("Content-Encoding"))
 	}
 }

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -92,7 +93,7 @@ func TestBegan(t *testing.T) {
 	defer n.endpoints.use(&Job{Source: s, SourceEndpoint: "mem"})()
 	defer n.endpoints.use(&Job{Source: s, SourceEndpoint: "mem"})() // by two tasks
 	for _, err := range []error{nil, io.EOF, fmt.Errorf("stop: %w", ErrFenced), &store.Error{Class: store.NotFound}} {
-		if got := n.began(oneKey{s, "k"}, opStat)(err); got != err {
+		if got := n.began(oneKey{s, "k"}, opStat)(err); !errors.Is(got, err) {
 			t.Errorf("%v became %v", err, got)
 		}
 	}
