@@ -149,10 +149,10 @@ func (c *copier) streamOnce(ctx context.Context) error {
 	opts.Condition = c.cond
 	ended := c.n.began(c.job.Destination, opPut)
 	dst, err := c.job.Destination.Put(ctx, c.key, store.Body{Reader: b, Size: c.src.Size}, opts)
-	err = ended(err)
 	whole := b.whole()
 	cancel()
 	sums, failure := b.stop()
+	_ = ended(blamed(err, failure))
 	if whole {
 		c.res.Sums = sums
 	}

@@ -278,10 +278,10 @@ func (m *multipart) sendOnce(ctx context.Context, i int) error {
 	}
 	ended := m.n.began(m.job.Destination, opUploadPart)
 	part, err := m.to.UploadPart(ctx, m.key, m.id, i+1, store.Body{Reader: b, Size: length})
-	err = ended(err)
 	whole := b.whole()
 	cancel()
 	sums, failure := b.stop()
+	_ = ended(blamed(err, failure))
 	switch {
 	case failure != nil:
 		return failure

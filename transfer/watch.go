@@ -132,6 +132,14 @@ func (n *Node) began(s store.Source, operation string) (ended func(error) error)
 	}
 }
 
+// blamed is how a request ended whose content was read on the way: where reading failed, the store that was written to did not.
+func blamed(err, reading error) error {
+	if reading != nil {
+		return canceled(reading)
+	}
+	return err
+}
+
 // again counts an attempt after a failure.
 func (n *Node) again(err error) {
 	n.Meter.Retries.Add(1)

@@ -85,6 +85,22 @@ func TestWatcher(t *testing.T) {
 	}
 }
 
+// TestWatcherBlamesTheRightSide: a source that breaks off in the middle of a stream is no failure of the destination.
+func TestWatcherBlamesTheRightSide(t *testing.T) {
+	src, dst := newMemStore(), newMemStore()
+	src.set("a", make([]byte, 100_000))
+	src.fail(memFault{op: "open", body: true, at: 50_000, err: memErr("read", "a", store.Transient, "planned")})
+	b := newBench(t, src, dst)
+	b.n.Tuning.BufferedMax = 10
+	b.job.SourceEndpoint, b.job.DestinationEndpoint = "mem://a", "mem://b"
+	h := newHeard()
+	b.n.Watcher = h
+	b.pass()
+	if h.requests["mem://b put transient"] != 0 || h.requests["mem://b put canceled"] != 1 || h.requests["mem://b put "] != 1 || h.retries[store.Transient] != 1 {
+		t.Errorf("%v, retries %v", h.requests, h.retries)
+	}
+}
+
 // TestBegan: the end of a listing is no failure, and a lost lease is none of the store's.
 func TestBegan(t *testing.T) {
 	h := newHeard()
