@@ -163,11 +163,22 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, c Caller, err er
 	s.fail(w, r, err)
 }
 
-// Handler serves clients, who must show a token. /healthz and /readyz are open.
+// open tells whether a request needs no token. One that is shown all the same is not looked at.
+func (s *Server) open(r *http.Request) bool {
+	switch r.URL.Path {
+	case healthPath, readyPath:
+		return true
+	case metricsPath:
+		return s.cfg.MetricsOpen
+	}
+	return false
+}
+
+// Handler serves clients, who must show a token. /healthz and /readyz are open, and where the node is told so /metrics.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := s.receive(w, r)
-		if r.URL.Path != healthPath && r.URL.Path != readyPath {
+		if !s.open(r) {
 			if err := s.authenticate(r, &c); err != nil {
 				s.refuse(w, r, c, err)
 				return

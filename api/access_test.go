@@ -40,7 +40,7 @@ func (b *bench) hold(name string, role fsm.Role, lifetime int64) Token {
 func wantedRoles() map[string]fsm.Role {
 	const v, o, a = fsm.Viewer, fsm.Operator, fsm.Admin
 	return map[string]fsm.Role{
-		"GET /healthz": anyone, "GET /readyz": anyone, "GET /openapi.json": v, "GET /v1/events": v,
+		"GET /healthz": anyone, "GET /readyz": anyone, "GET /metrics": v, "GET /openapi.json": v, "GET /v1/events": v,
 		"GET /v1/jobs": v, "GET /v1/jobs/{id}": v, "GET /v1/jobs/{id}/errors": v, "GET /v1/jobs/{id}/spec": v, "GET /v1/machines": v,
 		"GET /v1/machines/{id}/tasks": v, "GET /v1/state": v,
 		"GET /v1/jobs/{id}/records": v, "GET /v1/jobs/{id}/report": v, "GET /v1/jobs/{id}/why": v,

@@ -60,7 +60,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	b := &bench{t: t, machine: fsm.NewMachine(), token: token, leader: benchNode}
 	cfg := Config{
 		Node: benchNode, Token: token, State: b.machine, Leader: b, Jobs: b, Members: members{b}, Control: b,
-		Logger: slog.New(slog.DiscardHandler), Now: b.now, Sealer: testSealer(t), Version: "2.0.0",
+		Logger: slog.New(slog.DiscardHandler), Now: b.now, Sealer: testSealer(t), Version: "2.0.0", Metrics: http.HandlerFunc(someMetrics),
 	}
 	for _, f := range change {
 		f(&cfg)

@@ -174,9 +174,12 @@ func (d *describer) responses(rt route) map[string]any {
 		names = append(names, VersionHeader)
 	}
 	media := jsonMedia
-	if rt.about.answer == Events("") {
+	switch rt.about.answer {
+	case Events(""):
 		media = eventMedia
-	} else {
+	case Exposition(""):
+		media = textMedia
+	default:
 		names = append(names, IndexHeader, StaleHeader)
 	}
 	if !strings.HasPrefix(rt.pattern, http.MethodGet) {

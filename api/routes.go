@@ -12,6 +12,9 @@ const (
 	readyPath  = "/readyz"
 )
 
+// metricsPath needs one unless Config.MetricsOpen is set.
+const metricsPath = "/metrics"
+
 const (
 	absent   = http.StatusNotFound
 	conflict = http.StatusConflict
@@ -26,6 +29,8 @@ func (s *Server) routes() []route {
 		{"GET " + healthPath, here, anyone, s.health, about("health", "Whether the process answers").gives(Health{})},
 		{"GET " + readyPath, here, anyone, s.ready, about("ready", "Whether the node can do what it is asked: it knows a leader, and has caught up with it since it started").
 			gives(Health{}).fails(unready)},
+		{"GET " + metricsPath, here, s.metricsRole(), s.showMetrics, about("metrics", "What the node counts and measures, as Prometheus reads it").
+			gives(Exposition("")).fails(absent)},
 		{"GET /openapi.json", here, fsm.Viewer, s.showDocument, about("openAPI", "This document").gives(Document{})},
 		{"GET /v1/events", here, fsm.Viewer, s.follow, about("followEvents", "Changes of jobs, nodes and leader as server-sent events: reset, job, node, leader").
 			with(resumeHeader, "header", "integer", "ID of the last event that was read. The stream goes on after it, or begins with the event reset.").

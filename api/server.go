@@ -89,8 +89,11 @@ type Config struct {
 	Now       func() time.Time // nil: the system's clock
 	Sealer    Sealer           // nil: what is secret in an answer is not told again
 	Version   string           // of this node
-	Heartbeat time.Duration    // of streams of events, where nothing happens; 0: 15 s
-	Patience  time.Duration    // with a client of such a stream that does not read; 0: 10 s
+	// Metrics answers GET /metrics; nil: there are none. MetricsOpen: it does so without a token.
+	Metrics     http.Handler
+	MetricsOpen bool
+	Heartbeat   time.Duration // of streams of events, where nothing happens; 0: 15 s
+	Patience    time.Duration // with a client of such a stream that does not read; 0: 10 s
 }
 
 // Headers of requests and answers.

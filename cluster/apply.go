@@ -29,7 +29,11 @@ func (n *Node) Apply(ctx context.Context, entry []byte) (any, error) {
 	if len(entry) > MaxEntry {
 		return nil, fmt.Errorf("apply: %w: %d bytes, at most %d", ErrTooLarge, len(entry), MaxEntry)
 	}
+	began := time.Now()
 	f, err := await(ctx, n, "apply", func() raft.ApplyFuture { return n.raft.Apply(entry, 0) })
+	if n.watcher != nil {
+		n.watcher.Committed(time.Since(began), err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("apply: %w", err)
 	}

@@ -59,6 +59,7 @@ func Caller(ctx context.Context) string {
 // calls are the calls between nodes, HTTP/1.1 over the peer port.
 type calls struct {
 	dialer *dialer
+	watch  Watcher // nil: nobody watches
 	routes *http.ServeMux
 	server *http.Server
 	done   chan error
@@ -112,6 +113,9 @@ func (c *calls) client(nodeID string) *http.Client {
 		MaxIdleConnsPerHost: callsPerNode, IdleConnTimeout: callIdle, DisableCompression: true,
 	}
 	client := &http.Client{Transport: &freshRetry{base}}
+	if c.watch != nil {
+		client.Transport = watched{client.Transport, c.watch}
+	}
 	c.clients[nodeID] = client
 	return client
 }

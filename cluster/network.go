@@ -163,7 +163,7 @@ func (c *Network) check() error {
 }
 
 // openNetwork listens on the peer port. Nothing is told or asked before start.
-func openNetwork(c Network, nodeID string, log *slog.Logger) (*network, error) {
+func openNetwork(c Network, nodeID string, log *slog.Logger, watch Watcher) (*network, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -190,6 +190,7 @@ func openNetwork(c Network, nodeID string, log *slog.Logger) (*network, error) {
 	n.dialer = &dialer{id: id, dial: c.Dial, address: n.peerAddress, conns: map[net.Conn]string{}}
 	n.mux = newMux(l, id, nodeID, log)
 	n.calls = newCalls(n.mux.calls, n.dialer)
+	n.calls.watch = watch
 	return n, nil
 }
 

@@ -39,6 +39,8 @@ type Config struct {
 	StuckAfter time.Duration // 0 means 30 s
 	// Network makes the node a member of a cluster of several; without it the node is a cluster of one, for ever.
 	Network *Network
+	// Watcher hears of commits and calls; nil: nobody does.
+	Watcher Watcher
 }
 
 // Settings of raft. Entries are at most MaxEntry, so that the log kept behind a snapshot stays small.
@@ -62,6 +64,7 @@ type Node struct {
 	store   *raftboltdb.BoltStore
 	pending pending
 	stuck   func(error)
+	watcher Watcher // nil: nobody watches
 	started time.Time
 	net     *network // nil in a cluster of one
 
@@ -85,7 +88,7 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	if err := makeDir(c.Dir); err != nil {
 		return nil, fmt.Errorf("start node: %w", err)
 	}
-	n := &Node{stuck: c.OnStuck, started: time.Now(), down: make(chan struct{})}
+	n := &Node{stuck: c.OnStuck, watcher: c.Watcher, started: time.Now(), down: make(chan struct{})}
 	if n.stuck == nil {
 		n.stuck = func(error) {}
 	}
@@ -111,7 +114,7 @@ func (n *Node) open(ctx context.Context, c Config, conf *raft.Config) (err error
 		n.raft, err = startRaft(c, conf, n.store, transport)
 		return err
 	}
-	if n.net, err = openNetwork(*c.Network, c.NodeID, c.Logger); err != nil {
+	if n.net, err = openNetwork(*c.Network, c.NodeID, c.Logger, c.Watcher); err != nil {
 		return err
 	}
 	transport := n.net.transport(conf)

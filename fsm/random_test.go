@@ -344,6 +344,16 @@ func checkIndexes(s *State) error {
 	if d := gocmp.Diff(wantNodes, nodes); d != "" {
 		return fmt.Errorf("index by node: %s", d)
 	}
+	kinds := s.TaskKinds()
+	maps.DeleteFunc(kinds, func(_ KindHeld, n int) bool { return n == 0 })
+	if d := gocmp.Diff(fresh.TaskKinds(), kinds); d != "" {
+		return fmt.Errorf("tasks by kind: %s", d)
+	}
+	for node, n := range s.LeaseCounts() {
+		if n != len(wantNodes[node]) {
+			return fmt.Errorf("%d leases counted of %s, want %d", n, node, len(wantNodes[node]))
+		}
+	}
 	return nil
 }
 

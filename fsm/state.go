@@ -37,6 +37,13 @@ type State struct {
 	// Derived from tasks, rebuilt on restore and never encoded.
 	byJob  map[string]*jobTasks
 	byNode map[string]*idSet // leased tasks
+	byKind map[KindHeld]int
+}
+
+// KindHeld sorts outstanding tasks by what they are and whether a node holds them.
+type KindHeld struct {
+	Kind TaskKind
+	Held bool
 }
 
 // jobTasks are the outstanding tasks of a job. Scans are apart, for the scheduler weighs them against the others.
@@ -47,7 +54,7 @@ type jobTasks struct {
 func newState() *State {
 	return &State{
 		jobs: map[string]*Job{}, tasks: map[uint64]*Task{}, cuts: map[string]map[uint64]*Cut{},
-		byJob: map[string]*jobTasks{}, byNode: map[string]*idSet{},
+		byJob: map[string]*jobTasks{}, byNode: map[string]*idSet{}, byKind: map[KindHeld]int{},
 	}
 }
 
@@ -188,6 +195,18 @@ func (s *State) TaskCounts(job string) TaskCounts {
 // Outstanding counts the outstanding tasks of all jobs.
 func (s *State) Outstanding() int { return len(s.tasks) }
 
+// TaskKinds counts the outstanding tasks of all jobs by what they are.
+func (s *State) TaskKinds() map[KindHeld]int { return maps.Clone(s.byKind) }
+
+// LeaseCounts counts the tasks that each node holds.
+func (s *State) LeaseCounts() map[string]int {
+	counts := make(map[string]int, len(s.byNode))
+	for node, held := range s.byNode {
+		counts[node] = held.len()
+	}
+	return counts
+}
+
 // Segments yields every segment that the state refers to, some more than once; what manifests name comes on top.
 func (s *State) Segments() iter.Seq[Segment] {
 	return func(yield func(Segment) bool) {
@@ -231,6 +250,7 @@ func (s *State) dropTask(t *Task) {
 }
 
 func (s *State) indexTask(t *Task) {
+	s.byKind[KindHeld{t.Kind, t.Leased()}]++
 	of := s.byJob[t.Job]
 	if of == nil {
 		of = &jobTasks{}
@@ -248,6 +268,7 @@ func (s *State) indexTask(t *Task) {
 }
 
 func (s *State) unindex(t *Task) {
+	s.byKind[KindHeld{t.Kind, t.Leased()}]--
 	of := s.byJob[t.Job]
 	of.set(t).remove(t.ID)
 	if of.empty() {

@@ -106,6 +106,7 @@ func mayImport() []importRule {
 		{"conf", []string{"conf"}}, // one folder for each foreign format
 		{"scheduler", []string{"fsm", "transfer", "transfer/store"}},
 		{"api", []string{"fsm", "scheduler", "notify", "throughput", "api"}},
+		{"metrics", []string{"cluster", "fsm", "scheduler", "transfer", "transfer/store"}},
 	}
 }
 
@@ -155,6 +156,7 @@ func TestLibrariesHaveOneHome(t *testing.T) {
 		"github.com/hashicorp/raft":        {"cluster"},
 		"github.com/hashicorp/raft-boltdb": {"cluster"},
 		"go.etcd.io/bbolt":                 {"cluster"},
+		"github.com/prometheus":            {"metrics", "test"},
 		"github.com/spf13/cobra":           {"cmd"},
 		"github.com/vbauerster/mpb":        {"cmd"},
 		"github.com/goccy/go-yaml":         {"conf"},

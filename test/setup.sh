@@ -2,8 +2,8 @@
 # Checks what a target of the Makefile needs and says in one line what is missing.
 #   setup.sh go     Go itself
 #   setup.sh node   Node.js and npm, which the Azure server of the tests runs on
-#   setup.sh test   a C compiler, nginx, Node.js, mail servers, and for root what makes networks; installed from Debian's packages
-#                   with CI=true or APT=1 as root
+#   setup.sh test   a C compiler, nginx, Node.js, mail servers, Prometheus, and for root what makes networks; installed from
+#                   Debian's packages with CI=true or APT=1 as root
 set -euo pipefail
 
 die() { echo "brigade: $*" >&2; exit 1; }
@@ -58,6 +58,28 @@ check_network() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iproute2 nftables >/dev/null
 }
 
+# Prometheus and Alertmanager read what nodes measure; promtool comes with the former. Debian would run both as services, which
+# nobody asked for.
+check_monitors() {
+  command -v prometheus >/dev/null && command -v promtool >/dev/null && command -v prometheus-alertmanager >/dev/null && return 0
+  may_install || die "prometheus or prometheus-alertmanager is missing, which tests of metrics need: install them (Debian: apt-get install prometheus prometheus-alertmanager), or run as root with APT=1"
+  echo "installing prometheus and prometheus-alertmanager"
+  apt-get update -qq >/dev/null
+  local policy=/usr/sbin/policy-rc.d failed=0
+  if [[ -e $policy ]]; then
+    policy=
+  else
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager >/dev/null || failed=1
+  [[ -z $policy ]] || rm -f "$policy"
+  ((failed == 0)) || die "prometheus and prometheus-alertmanager cannot be installed"
+  if [[ -d /run/systemd/system ]]; then # nor at the next boot
+    systemctl disable --now --quiet prometheus prometheus-alertmanager || true
+  fi
+}
+
 # What is shipped for systemd and man is read by both, and examples of the API use jq; these tests skip where something is
 # missing, but not in CI.
 check_readers() {
@@ -96,12 +118,13 @@ case ${1:-} in
   go) check_go ;;
   node) check_node ;;
   test)
-    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw and fake-gcs-server (servers of S3 and Cloud Storage, built here from their pinned versions), nginx, Node.js and npm (for Azurite, a server of Azure), python3 with aiosmtpd; as root also iproute2, nftables and exim4"
+    echo "make test needs: Go 1.21 or newer, a C compiler (race detector), versitygw and fake-gcs-server (servers of S3 and Cloud Storage, built here from their pinned versions), nginx, Node.js and npm (for Azurite, a server of Azure), python3 with aiosmtpd, prometheus and prometheus-alertmanager; as root also iproute2, nftables and exim4"
     check_go
     check_compiler
     check_nginx
     check_node
     check_network
+    check_monitors
     check_readers
     check_mail
     ;;

@@ -72,6 +72,12 @@ func (b *budget) release(n int64) {
 	b.grant()
 }
 
+func (b *budget) inUse() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
 func (b *budget) resize(size int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -267,8 +267,9 @@ func (n *Node) statSource(ctx context.Context, job *Job, o *store.Object, lease 
 func (n *Node) stat(ctx context.Context, s store.Source, key string, lease Lease) (store.Object, error) {
 	var o store.Object
 	err := n.retry(ctx, lease, func() (err error) {
+		ended := n.began(s, opStat)
 		o, err = s.Stat(ctx, key)
-		return err
+		return ended(err)
 	})
 	return o, err
 }

@@ -231,7 +231,9 @@ func (c *copier) discardWrong(ctx context.Context) error {
 	case now.ETag != c.wrong.ETag || now.Size != c.wrong.Size || now.ETag == "" && !now.ModTime.Equal(c.wrong.ModTime):
 		return nil // written again by someone else
 	}
-	err = c.n.retry(ctx, c.lease, func() error { return c.job.Destination.Delete(ctx, c.key) })
+	err = c.n.retry(ctx, c.lease, func() error {
+		return c.n.began(c.job.Destination, opDelete)(c.job.Destination.Delete(ctx, c.key))
+	})
 	if err != nil {
 		return fmt.Errorf("delete what arrived wrong: %w", err)
 	}

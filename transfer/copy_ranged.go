@@ -29,7 +29,7 @@ func (c *copier) putRanges(ctx context.Context, to store.RangeWriter) error {
 		if store.ClassOf(err) != store.Mismatch || try == rounds {
 			return err
 		}
-		c.n.Meter.Retries.Add(1)
+		c.n.again(err)
 	}
 }
 
@@ -46,8 +46,9 @@ func (c *copier) writeRanges(ctx context.Context, to store.RangeWriter, plan *pa
 	opts.Condition = c.cond
 	var out store.Ranged
 	err = c.n.retry(ctx, c.lease, func() (err error) {
+		ended := c.n.began(c.job.Destination, opCreateRanged)
 		out, err = to.CreateRanged(ctx, c.key, plan.size, opts)
-		return err
+		return ended(err)
 	})
 	if err != nil {
 		return err
@@ -81,8 +82,9 @@ func (c *copier) writeRanges(ctx context.Context, to store.RangeWriter, plan *pa
 	if err := c.recheck(ctx); err != nil {
 		return err
 	}
+	ended := c.n.began(c.job.Destination, opCommit)
 	dst, err := out.Commit(ctx)
-	if err != nil {
+	if ended(err) != nil {
 		return err
 	}
 	return c.acknowledged(dst, plan.size, sums)

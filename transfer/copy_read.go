@@ -44,8 +44,9 @@ func (c *copier) openSource(ctx context.Context, off, length int64) (io.ReadClos
 	if whole {
 		opts.Length = -1
 	}
+	ended := c.n.began(c.job.Source, opGet)
 	r, now, err := c.job.Source.Open(ctx, c.src.Name(), opts)
-	switch store.ClassOf(err) {
+	switch store.ClassOf(ended(err)) {
 	case "":
 	case store.NotFound:
 		return nil, now, atSource(fmt.Errorf("%w: %w", errVanished, err))
@@ -119,7 +120,7 @@ func (c *copier) learn(now *store.Object) {
 // wrote counts bytes on their way to the destination.
 func (c *copier) wrote(n int) {
 	c.sent.Add(int64(n))
-	c.n.Meter.BytesWritten.Add(int64(n))
+	c.n.wroteTo(c.job.Destination, n)
 	c.job.Traffic.wrote(n)
 	moved(c.lease, n)
 }
@@ -241,7 +242,7 @@ func (b *body) fill() error {
 		return canceled(err)
 	}
 	n, err := io.ReadFull(b.reader, piece)
-	b.c.n.Meter.BytesRead.Add(int64(n))
+	b.c.n.readFrom(b.c.job.Source, n)
 	b.c.job.Traffic.read(n)
 	if err != nil {
 		return b.c.readFailure(b.ctx, err)

@@ -46,8 +46,9 @@ func (c *copier) composed(to store.Multiparter) bool {
 func (c *copier) copyOnce(ctx context.Context, by store.Copier, opts store.PutOptions) error {
 	c.attempts.Add(1)
 	opts.Condition = c.cond
+	ended := c.n.began(c.job.Destination, opCopy)
 	dst, err := by.Copy(ctx, c.job.Source, c.src, c.key, opts)
-	if class := store.ClassOf(err); class == store.Precondition || class == store.NotFound {
+	if class := store.ClassOf(ended(err)); class == store.Precondition || class == store.NotFound {
 		// Either side may be meant: the source tells.
 		if gone := c.lookAtSource(ctx); gone != nil {
 			return gone

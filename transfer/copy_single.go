@@ -42,9 +42,10 @@ func (c *copier) putAsLink(ctx context.Context, target string, opts store.PutOpt
 	return c.n.retry(ctx, c.lease, func() error {
 		c.attempts.Add(1)
 		opts.Condition = c.cond
+		ended := c.n.began(c.job.Destination, opPut)
 		dst, err := c.job.Destination.Put(ctx, c.key, store.Body{Bytes: []byte{}}, opts)
 		c.res.Source, c.res.Destination = c.src, dst
-		return err
+		return ended(err)
 	})
 }
 
@@ -85,7 +86,7 @@ func (c *copier) readWhole(ctx context.Context, content []byte) (store.Checksums
 	}
 	defer r.Close()
 	n, err := io.ReadFull(fencedReader{r, c.lease}, content)
-	c.n.Meter.BytesRead.Add(int64(n))
+	c.n.readFrom(c.job.Source, n)
 	c.job.Traffic.read(n)
 	if err != nil {
 		return store.Checksums{}, c.readFailure(ctx, err)
@@ -109,9 +110,10 @@ func (c *copier) putBytes(ctx context.Context, content []byte, sums store.Checks
 		c.attempts.Add(1)
 		opts.Condition = c.cond
 		size := int64(len(content))
+		ended := c.n.began(c.job.Destination, opPut)
 		dst, err := c.job.Destination.Put(ctx, c.key, store.Body{Bytes: content, Size: size, Sums: sums}, opts)
 		c.wrote(len(content))
-		if err != nil {
+		if ended(err) != nil {
 			return err
 		}
 		if _, known, _ := sums.Match(dst.Sums); !known && c.job.Verify == "checksum" {
@@ -146,10 +148,12 @@ func (c *copier) streamOnce(ctx context.Context) error {
 	}
 	opts := c.options(c.listsAgree(), nil)
 	opts.Condition = c.cond
+	ended := c.n.began(c.job.Destination, opPut)
 	dst, err := c.job.Destination.Put(ctx, c.key, store.Body{Reader: b, Size: c.src.Size}, opts)
 	whole := b.whole()
 	cancel()
 	sums, failure := b.stop()
+	_ = ended(blamed(err, failure))
 	if whole {
 		c.res.Sums = sums
 	}

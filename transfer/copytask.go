@@ -386,7 +386,8 @@ func (p *pipeline) flush(ctx context.Context, b *batch) error {
 	for i := range b.wrote {
 		keys[i] = b.wrote[i].obj.Key
 	}
-	if err := f.Flush(ctx, keys); err != nil {
+	ended := p.n.began(p.job.Destination, opFlush)
+	if err := ended(f.Flush(ctx, keys)); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
 	return nil

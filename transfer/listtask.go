@@ -175,7 +175,9 @@ func (t *taskRun) removeTemp(ctx context.Context, items []item) error {
 	for i := range items {
 		keys[i] = items[i].src.Key
 	}
-	return t.n.retry(ctx, t.lease, func() error { return cleaner.RemoveTemp(ctx, t.task.ID, keys) })
+	return t.n.retry(ctx, t.lease, func() error {
+		return t.n.began(t.job.Destination, opCleanTemp)(cleaner.RemoveTemp(ctx, t.task.ID, keys))
+	})
 }
 
 // tempCleaner removes what a dead holder of a range left, directory by directory as the range is walked.
@@ -204,7 +206,9 @@ func (c *tempCleaner) before(ctx context.Context, key string) error {
 		return nil
 	}
 	c.seen, c.any = dir, true
-	return c.t.n.retry(ctx, c.t.lease, func() error { return c.s.RemoveTemp(ctx, c.t.task.ID, []string{key}) })
+	return c.t.n.retry(ctx, c.t.lease, func() error {
+		return c.t.n.began(c.t.job.Destination, opCleanTemp)(c.s.RemoveTemp(ctx, c.t.task.ID, []string{key}))
+	})
 }
 
 // parent is the part of a key up to its last "/".

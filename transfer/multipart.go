@@ -50,7 +50,7 @@ func (c *copier) putParts(ctx context.Context, to store.Multiparter, by store.Co
 		if !again || m.stuck || try == rounds {
 			return err
 		}
-		c.n.Meter.Retries.Add(1)
+		c.n.again(err)
 	}
 }
 
@@ -240,9 +240,10 @@ func (m *multipart) sendFromMemory(ctx context.Context, i int, content []byte) e
 		if err := again.pay(ctx); err != nil {
 			return err
 		}
+		ended := m.n.began(m.job.Destination, opUploadPart)
 		part, err := m.to.UploadPart(ctx, m.key, m.id, i+1, store.Body{Bytes: content, Size: int64(len(content)), Sums: sums})
 		m.wrote(len(content))
-		if err != nil {
+		if ended(err) != nil {
 			return err
 		}
 		if _, known, _ := sums.Match(part.Sums); !known && m.job.Verify == "checksum" {
@@ -264,7 +265,7 @@ func (m *multipart) fillPart(ctx context.Context, i int, content []byte) error {
 	}
 	defer r.Close()
 	n, err := io.ReadFull(fencedReader{r, m.lease}, content)
-	m.n.Meter.BytesRead.Add(int64(n))
+	m.n.readFrom(m.job.Source, n)
 	m.job.Traffic.read(n)
 	if err != nil {
 		return m.readFailure(ctx, err)
@@ -281,10 +282,12 @@ func (m *multipart) sendOnce(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
+	ended := m.n.began(m.job.Destination, opUploadPart)
 	part, err := m.to.UploadPart(ctx, m.key, m.id, i+1, store.Body{Reader: b, Size: length})
 	whole := b.whole()
 	cancel()
 	sums, failure := b.stop()
+	_ = ended(blamed(err, failure))
 	switch {
 	case failure != nil:
 		return failure
@@ -309,8 +312,9 @@ func (m *multipart) sentPart(i int, part store.Part, sums store.Checksums) error
 // fetchOnce lets the destination fetch part i by itself.
 func (m *multipart) fetchOnce(ctx context.Context, i int) error {
 	off, length := m.plan.span(i)
+	ended := m.n.began(m.job.Destination, opCopyPart)
 	part, err := m.by.CopyPart(ctx, m.job.Source, m.src, off, length, m.key, m.id, i+1)
-	if store.ClassOf(err) == store.Precondition {
+	if store.ClassOf(ended(err)) == store.Precondition {
 		return m.changed(err)
 	}
 	if store.ClassOf(err) == store.NotFound {
@@ -352,8 +356,9 @@ func (m *multipart) complete(ctx context.Context) (store.Object, error) {
 	opts.Condition = m.cond
 	var dst store.Object
 	err := m.n.retry(ctx, m.lease, func() (err error) {
+		ended := m.n.began(m.job.Destination, opCompleteUpload)
 		dst, err = m.to.CompleteUpload(ctx, m.key, m.id, m.parts, opts)
-		return err
+		return ended(err)
 	})
 	if store.ClassOf(err) != store.NotFound {
 		return dst, err

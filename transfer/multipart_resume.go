@@ -87,8 +87,9 @@ func (m *multipart) create(ctx context.Context) error {
 	u.Planned = m.clock(ctx)
 	var open []store.Upload
 	err := m.n.retry(ctx, m.lease, func() (err error) {
+		ended := m.n.began(m.job.Destination, opListUploads)
 		open, err = m.to.ListUploads(ctx, m.key)
-		return err
+		return ended(err)
 	})
 	if err != nil {
 		return err
@@ -112,8 +113,9 @@ func (m *multipart) create(ctx context.Context) error {
 // clock returns the time by the destination's clock, or one that is surely no later: then Known alone tells the uploads
 // that were open before. A destination that cannot be asked just now shows that by the requests that follow.
 func (m *multipart) clock(ctx context.Context) time.Time {
+	ended := m.n.began(m.job.Destination, opCheck)
 	now, err := m.job.Destination.Check(ctx)
-	if err != nil || now.IsZero() {
+	if ended(err) != nil || now.IsZero() {
 		return m.n.Now().Add(-clockTolerance)
 	}
 	return now
@@ -129,8 +131,9 @@ func (m *multipart) createOnce(ctx context.Context, plan *Upload) (id string, er
 				return err
 			}
 		}
+		ended := m.n.began(m.job.Destination, opCreateUpload)
 		id, err = m.to.CreateUpload(ctx, m.key, m.opts)
-		failed = err != nil
+		failed = ended(err) != nil
 		return err
 	})
 	if err == nil || isEnd(err) {
@@ -185,7 +188,9 @@ func AbortUpload(ctx context.Context, to store.Multiparter, u Upload) error {
 
 // abort drops an upload of ours and forgets it. If the store refuses, it stays committed for the next owner.
 func (m *multipart) abort(ctx context.Context, id string) error {
-	err := m.n.retry(ctx, m.lease, func() error { return m.to.AbortUpload(ctx, m.key, id) })
+	err := m.n.retry(ctx, m.lease, func() error {
+		return m.n.began(m.job.Destination, opAbortUpload)(m.to.AbortUpload(ctx, m.key, id))
+	})
 	if err != nil {
 		return fmt.Errorf("abort upload: %w", err)
 	}
@@ -205,8 +210,9 @@ func (m *multipart) close(ctx context.Context) error {
 func (m *multipart) resume(ctx context.Context, prev *Upload) (bool, error) {
 	var listed []store.Part
 	err := m.n.retry(ctx, m.lease, func() (err error) {
+		ended := m.n.began(m.job.Destination, opListParts)
 		listed, err = m.to.ListParts(ctx, m.key, prev.ID)
-		return err
+		return ended(err)
 	})
 	if store.ClassOf(err) == store.NotFound {
 		return false, nil

@@ -442,8 +442,9 @@ type piece struct {
 func (m *multipart) listHeld(ctx context.Context) ([]store.Part, error) {
 	var listed []store.Part
 	err := m.n.retry(ctx, m.lease, func() (err error) {
+		ended := m.n.began(m.job.Destination, opListParts)
 		listed, err = m.to.ListParts(ctx, m.key, m.id)
-		return err
+		return ended(err)
 	})
 	if store.ClassOf(err) == store.NotFound {
 		return nil, fmt.Errorf("%w: %w", errUploadGone, err)

@@ -24,9 +24,12 @@ type Node struct {
 	// Memory bounds the bytes that all buffers hold together.
 	Memory *Memory
 	Meter  Meter
-	Tuning Tuning
+	// Watcher hears of what goes to stores; nil: nobody does.
+	Watcher Watcher
+	Tuning  Tuning
 
 	concurrency int64 // what Slots had at first
+	endpoints   endpoints
 }
 
 // Tuning holds the sizes, in bytes, at which one way of copying an object gives way to another.
@@ -123,6 +126,9 @@ func (m *Memory) Resize(total int64) {
 
 // Total is the budget in bytes.
 func (m *Memory) Total() int64 { return m.total.Load() }
+
+// InUse is how many bytes of the budget are held. It may exceed Total after that was made smaller.
+func (m *Memory) InUse() int64 { return m.sem.inUse() }
 
 // Get waits for n bytes of the budget and returns a buffer of length n; Put gives both back. More than Total comes when
 // nothing else is in use.

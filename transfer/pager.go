@@ -96,8 +96,9 @@ func (p *pager) next(ctx context.Context) ([]store.Object, error) {
 	if !p.s.Abilities().ListsByKeys {
 		defer alive(p.lease)()
 	}
+	ended := p.n.began(p.s, opList)
 	page, err := p.lister.Next(ctx)
-	if err != nil {
+	if ended(err) != nil {
 		if r, ok := p.lister.(store.Resumer); !ok || !r.Resumes() || !store.Retryable(err) {
 			p.close()
 		}

@@ -20,8 +20,9 @@ func (n *Node) readSums(ctx context.Context, s store.Source, o *store.Object, le
 }
 
 func (n *Node) readSumsOnce(ctx context.Context, s store.Source, o *store.Object, lease Lease, count func(int)) (store.Checksums, error) {
+	ended := n.began(s, opGet)
 	body, _, err := s.Open(ctx, o.Name(), store.OpenOptions{Length: -1, IfMatch: o.ETag})
-	if err != nil {
+	if ended(err) != nil {
 		return store.Checksums{}, err
 	}
 	defer body.Close()
@@ -34,7 +35,7 @@ func (n *Node) readSumsOnce(ctx context.Context, s store.Source, o *store.Object
 	for {
 		m, err := body.Read(buf)
 		h.add(buf[:m])
-		n.Meter.BytesRead.Add(int64(m))
+		n.readFrom(s, m)
 		count(m)
 		moved(lease, m)
 		if stop := pay(ctx, lease, int64(m)); stop != nil {

@@ -46,7 +46,7 @@ func (n *Node) retry(ctx context.Context, lease Lease, request func() error) err
 		if n.Now().Add(pause).Sub(began) > retryElapsed {
 			return err
 		}
-		n.Meter.Retries.Add(1)
+		n.again(err)
 		if stop := n.Sleep(ctx, pause); stop != nil {
 			return canceled(errors.Join(stop, err))
 		}

@@ -31,6 +31,7 @@ func (n *Node) Run(ctx context.Context, job *Job, task Task, lease Lease, ledger
 	if err := lease.Check(); err != nil {
 		return err
 	}
+	defer n.endpoints.use(job)()
 	switch task.Kind {
 	case Scan:
 		return t.scan(ctx)

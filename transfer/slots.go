@@ -121,6 +121,9 @@ func (s *Slots) InUse() int {
 	return s.used
 }
 
+// Size is the number of slots that there are.
+func (s *Slots) Size() int { return s.size }
+
 func (s *Slots) lane(job string) *lane {
 	l := s.lanes[job]
 	if l == nil {

@@ -27,14 +27,17 @@ type Job struct {
 	Type        string // copy, verify, list
 	Source      store.Source
 	Destination store.Destination // nil for type list
-	SingleKey   *string           // the source is this one object
-	List        *KeyList          // names what to copy; nil: all that the source lists
-	Filter      *Filter
-	Compare     string // default, always, missing, size, mtime, etag, checksum
-	Verify      string // none, size, checksum
-	Metadata    bool   // keep metadata
-	Keep        Keep
-	Archived    string // what becomes of objects that must be restored: "" for failed, skip, restore
+	// SourceEndpoint and DestinationEndpoint are what a Watcher hears of both sides.
+	SourceEndpoint, DestinationEndpoint string
+
+	SingleKey *string  // the source is this one object
+	List      *KeyList // names what to copy; nil: all that the source lists
+	Filter    *Filter
+	Compare   string // default, always, missing, size, mtime, etag, checksum
+	Verify    string // none, size, checksum
+	Metadata  bool   // keep metadata
+	Keep      Keep
+	Archived  string // what becomes of objects that must be restored: "" for failed, skip, restore
 	// RestoreDays is how long restored objects can be read for, RestoreSpeed the source's word for how fast they come; "" for
 	// its default.
 	RestoreDays  int

@@ -181,6 +181,7 @@ func (a *app) jobOf(ctx context.Context, open *stores, ends sides, spec fsm.Spec
 			return nil, err
 		}
 	}
+	job.SourceEndpoint, job.DestinationEndpoint = ends.source.endpoint(), ends.destination.endpoint()
 	list := listIn(spec, ends)
 	if list == nil {
 		return job, nil

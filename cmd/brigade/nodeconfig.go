@@ -38,6 +38,7 @@ type nodeFlags struct {
 	logFormat, logFile, logMaxSize    string
 	logMaxFiles                       int
 	coreDumps                         bool
+	metricsOpen                       bool
 }
 
 // nodeConfig is what a node runs with.
@@ -60,6 +61,7 @@ type nodeConfig struct {
 	logMaxFiles     int    // the one in use included
 	stopTimeout     time.Duration
 	coreDumps       bool
+	metricsOpen     bool // /metrics takes no token
 }
 
 func (f *nodeFlags) register(fs *pflag.FlagSet) {
@@ -69,6 +71,7 @@ func (f *nodeFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.advertise, "advertise", "", "address at which the other nodes reach this one (default: found out)")
 	fs.StringVar(&f.http, "http", "127.0.0.1:7460", "address of the API, ADDR[:PORT]; off loopback it needs a cluster key")
 	fs.StringVar(&f.httpTLS, "http-tls", tlsAuto, "auto: TLS on the API's port unless it is on loopback; always: there as well")
+	fs.BoolVar(&f.metricsOpen, "metrics-open", false, "answer /metrics without a token; whoever reaches the API's port reads names of jobs and stores")
 	fs.IntVar(&f.peerPort, "peer-port", defaultPeerPort, "port of consensus and of calls between nodes")
 	fs.IntVar(&f.gossipPort, "gossip-port", defaultGossipPort, "port of gossip")
 	fs.StringVar(&f.keyFile, "cluster-key-file", "", "file with the cluster key; without one the node stays on loopback")
@@ -115,7 +118,7 @@ func variableOf(flag string) string {
 func (a *app) nodeConfigOf(f *nodeFlags) (nodeConfig, error) {
 	c := nodeConfig{
 		bind: f.bind, advertise: f.advertise, http: f.http, peerPort: f.peerPort, gossipPort: f.gossipPort, keyFile: f.keyFile,
-		bootstrapExpect: f.bootstrapExpect, concurrency: f.concurrency, coreDumps: f.coreDumps,
+		bootstrapExpect: f.bootstrapExpect, concurrency: f.concurrency, coreDumps: f.coreDumps, metricsOpen: f.metricsOpen,
 	}
 	var err error
 	if c.data, err = a.dataDir(f.data); err != nil {

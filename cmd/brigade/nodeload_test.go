@@ -27,6 +27,7 @@ func sampleValues() map[string]sampleValue {
 		"bootstrap-expect": same("3", "5"), "concurrency": same("3", "4"), "memory": same("10MiB", "20MiB"),
 		"log-level": same("debug", "warn"), "log-format": same("json", "text"), "log-file": same("/l/a", "/l/b"),
 		"log-max-size": same("1MiB", "2MiB"), "log-max-files": same("2", "3"), "stop-timeout": same("5s", "1m"), "core-dumps": same("true", "false"),
+		"metrics-open": same("true", "false"),
 	}
 }
 

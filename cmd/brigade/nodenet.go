@@ -37,7 +37,7 @@ func (n *node) among(ctx context.Context) (*place, error) {
 		return nil, err
 	}
 	member, err := cluster.Start(ctx, cluster.Config{
-		Dir: n.dir.Raft(), NodeID: n.dir.NodeID, Machine: n.machine, Logger: n.logger, OnStuck: n.fail,
+		Dir: n.dir.Raft(), NodeID: n.dir.NodeID, Machine: n.machine, Logger: n.logger, OnStuck: n.fail, Watcher: n.metrics,
 		Network: &cluster.Network{
 			Keys: n.keys.inUse(), Dir: n.dir.Path, Bind: n.cfg.bind, Advertise: n.cfg.advertise,
 			PeerPort: n.cfg.peerPort, GossipPort: n.cfg.gossipPort, Join: n.cfg.join, Expect: n.cfg.bootstrapExpect,
@@ -58,6 +58,7 @@ func (n *node) among(ctx context.Context) (*place, error) {
 	n.logger.Info("cluster ports open", "peer", member.PeerAddr().String(), "gossip", member.GossipAddr(), "join", n.cfg.join)
 	return &place{
 		log: member, spool: spool, syncer: m, members: m, keys: m, forwarder: m,
+		measured: measured{member.RaftStats, m.States, local, spool.Singles},
 		serve:    func(h http.Handler) { member.Handle("/v1/", h) },
 		prepare:  func(context.Context) error { return nil },
 		tend:     func(ctx context.Context) { n.tendShared(ctx, member, spool) },

@@ -15,6 +15,7 @@ import (
 // place is a node's place in its cluster: what it replicates through, and how it reaches the others.
 type place struct {
 	log       scheduler.Log
+	measured  measured
 	spool     transfer.Spool
 	syncer    scheduler.Syncer // whoever leads
 	members   api.Members
@@ -50,6 +51,7 @@ func (n *node) alone(ctx context.Context) (*place, error) {
 	}
 	member, err := cluster.Start(ctx, cluster.Config{
 		Dir: n.dir.Raft(), NodeID: n.dir.NodeID, Multiplier: raftMultiplier, Machine: n.machine, Logger: n.logger, OnStuck: n.fail,
+		Watcher: n.metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the cluster: %w", err)
@@ -57,6 +59,7 @@ func (n *node) alone(ctx context.Context) (*place, error) {
 	n.leader = n.newLeader(member, spool)
 	return &place{
 		log: member, spool: spool, syncer: n.leader, members: soleMember{member, n}, lowDisk: spool.Low,
+		measured: measured{member.RaftStats, soleMember{member, n}.States, spool, func() int { return 0 }},
 		prepare: func(ctx context.Context) error {
 			if err := n.leader.Ready(ctx); err != nil {
 				return err

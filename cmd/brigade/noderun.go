@@ -14,6 +14,7 @@ import (
 	"github.com/bucketbrigade/brigade/api"
 	"github.com/bucketbrigade/brigade/cluster"
 	"github.com/bucketbrigade/brigade/fsm"
+	"github.com/bucketbrigade/brigade/metrics"
 	"github.com/bucketbrigade/brigade/scheduler"
 	"github.com/bucketbrigade/brigade/transfer"
 )
@@ -50,6 +51,7 @@ type node struct {
 	disk    *diskWatch
 	tell    *teller
 	rates   *rateKeeper
+	metrics *metrics.Metrics
 	server  *http.Server
 
 	supervisor *supervisor
@@ -127,7 +129,7 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 	if err != nil {
 		return err
 	}
-	n.pace, n.disk = &pace{}, newDiskWatch()
+	n.pace, n.disk, n.metrics = &pace{}, newDiskWatch(), metrics.New(versionOf())
 	n.rates = newRateKeeper(n.dir.Path, n.dir.NodeID, n.machine, n.logger, time.Now)
 	n.tell = n.newTeller(sealer)
 	n.tell.rates = n.rates
@@ -136,6 +138,8 @@ func (n *node) start(ctx context.Context, listener net.Listener) (err error) {
 	}
 	n.mover = transfer.NewNode(n.dir.NodeID, n.place.spool, n.logger, n.cfg.concurrency, n.cfg.memory)
 	n.pace.read = n.mover.Meter.BytesWritten.Load
+	n.mover.Watcher = n.metrics
+	n.observe()
 	n.desk = &jobDesk{
 		app: n.app, sealer: sealer, machine: n.machine, spool: n.place.spool, concurrency: n.cfg.concurrency, away: n.awayNodes,
 		rates: n.rates,
@@ -160,7 +164,7 @@ func (n *node) newLeader(log scheduler.Log, spool transfer.Spool) *scheduler.Lea
 	n.tell.spool = spool
 	return scheduler.NewLeader(scheduler.LeaderConfig{
 		Log: log, Machine: n.machine, Spool: spool, Logger: n.logger, Jitter: mathrand.Float64, Node: n.dir.NodeID,
-		Retries: scheduler.DefaultRetries, Teller: n.tell,
+		Retries: scheduler.DefaultRetries, Teller: n.metrics.Teller(n.tell),
 	})
 }
 
@@ -192,6 +196,7 @@ func (n *node) serve(listener net.Listener, access *nodeAccess) {
 		Node: n.dir.NodeID, Token: access.token, State: n.machine, Leader: n.leader, Jobs: n.desk, Members: n.place.members,
 		Control: n, Forwarder: n.place.forwarder, Logger: n.logger, Authority: access.authority, Spool: n.place.spool,
 		Sealer: n.desk.sealer, Version: versionOf(), Notices: notices{n.tell}, Rates: n.rates,
+		Metrics: n.metrics.Handler(), MetricsOpen: n.cfg.metricsOpen,
 	}
 	if n.keys != nil {
 		cfg.Keys = n.place.keys
