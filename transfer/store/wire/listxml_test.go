@@ -38,6 +38,16 @@ func TestListingsAreReadAsEncodingXMLReadsThem(t *testing.T) {
 
 func scanListing(data []byte) (*Page, error) { return ScanXML(data, rootListing, (*Page).field) }
 
+// ofCharacters tells what encoding/xml refuses and a Scanner reads.
+func ofCharacters(err error) bool {
+	for _, text := range []string{"illegal character code", "invalid UTF-8", "unescaped ]]>", `unsupported version "1.1"`} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
+}
+
 // compareListing holds that a document is read as encoding/xml does, or left to that.
 func compareListing(t rapid.TB, data []byte) {
 	got, err := scanListing(data)
@@ -45,7 +55,10 @@ func compareListing(t rapid.TB, data []byte) {
 		return
 	}
 	want := new(Page)
-	if err := xml.Unmarshal(data, want); err != nil {
+	switch err := xml.Unmarshal(data, want); {
+	case err != nil && ofCharacters(err):
+		return
+	case err != nil:
 		t.Fatalf("encoding/xml refuses what was read: %v\n%q", err, data)
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Page{}, "XMLName"), cmpopts.IgnoreFields(Entry{}, "Known"), cmpopts.EquateEmpty()); diff != "" {
@@ -103,16 +116,16 @@ func TestOddDocuments(t *testing.T) {
 		"<L><E><K>a</K ></E></L>":                 false,
 		"<L><E><K>a\r\nb</K></E></L>":             false,
 		"<L>\r\n<E><K>a\tb\n</K></E>\r\n</L>":     true,
-		"<L><E><K>a\x00</K></E></L>":              false,
-		"<L><X>a\x1f</X></L>":                     false,
-		"<L><X>a\xff</X></L>":                     false,
-		"<L><X>\ufffd\uffff</X></L>":              false,
+		"<L><E><K>a\x00</K></E></L>":              true,
+		"<L><X>a\x1f</X></L>":                     true,
+		"<L><X>a\xff</X></L>":                     true,
+		"<L><X>\ufffd\uffff</X></L>":              true,
 		"<L><X>\ufffd\uffee</X></L>":              true,
-		"<L><X>]]></X></L>":                       false,
+		"<L><X>]]></X></L>":                       true,
 		"<L><X>&nope;</X></L>":                    false,
 		"<L>&amp;<X>&#65;&#x41;</X></L>":          true,
-		"<L><E><K>&#0;</K></E></L>":               false,
-		"<L><E><K>&#xfffe;</K></E></L>":           false,
+		"<L><E><K>&#0;</K></E></L>":               true,
+		"<L><E><K>&#xfffe;</K></E></L>":           true,
 		"<L><E><K>&#13;&#10;</K></E></L>":         true,
 		"<L><1/></L>":                             false,
 		"<L><n:X/></L>":                           false,
@@ -120,7 +133,7 @@ func TestOddDocuments(t *testing.T) {
 		"<L><!-- --></L>":                         false,
 		"<L></L>x":                                false,
 		"<?xml version='1.0' encoding='Utf-8' standalone='yes' ?> <L></L>":                  true,
-		"<?xml version='1.1'?><L></L>":                                                      false,
+		"<?xml version='1.1'?><L></L>":                                                      true,
 		"<?xml version='1.0' encoding='latin1'?><L></L>":                                    false,
 		"<?xml version='1.0' wencoding='latin1'?><L></L>":                                   false,
 		"<?xml version='1.0'><L></L>":                                                       false,
@@ -134,9 +147,21 @@ func TestOddDocuments(t *testing.T) {
 	}
 }
 
+// Keys with characters that XML 1.0 cannot carry are read, however they are written.
+func TestKeysOfOddCharacters(t *testing.T) {
+	const text = "<?xml version='1.1'?><ListBucketResult><Contents><Key>a\x01&#x2;]]>\uffff\xff</Key></Contents></ListBucketResult>"
+	page, err := ParseListing([]byte(text))
+	if want := "a\x01\x02]]>\uffff\xff"; err != nil || len(page.Entries) != 1 || page.Entries[0].Key != want {
+		t.Errorf("read %+v, %v", page, err)
+	}
+}
+
+// fuzzed is how many bytes of a document are tried at most.
+const fuzzed = 64 << 10
+
 func FuzzScanListing(f *testing.F) {
 	f.Add([]byte(simple))
 	f.Add([]byte("<ListBucketResult><Contents><Key>&#38;</Key></Contents></ListBucketResult>"))
 	f.Add([]byte("\ufeff<?xml version='1.0' encoding='utf-8' ?>\n<ListBucketResult a:b=\"c\"><Contents/>\r\n<Prefix />&lt;<CommonPrefixes><Prefix>p</Prefix></CommonPrefixes></ListBucketResult>"))
-	f.Fuzz(func(t *testing.T, data []byte) { compareListing(t, data) })
+	f.Fuzz(func(t *testing.T, data []byte) { compareListing(t, data[:min(len(data), fuzzed)]) })
 }

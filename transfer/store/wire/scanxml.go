@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // ParseXML reads a document with the root element root into a new T. field reads one child of the root. Listings are the largest
@@ -25,12 +26,10 @@ func ParseXML[T any](data []byte, root string, field func(*T, *Scanner, Element)
 // ErrNotSimple is returned for XML that a Scanner leaves to encoding/xml, be it broken or only beyond it.
 var ErrNotSimple = errors.New("not a simple document")
 
-// ScanXML reads a document of elements, attributes, text and references only, and nothing that encoding/xml would refuse.
+// ScanXML reads a document of elements, attributes, text and references only. It does so as encoding/xml would, but for text with
+// characters that XML 1.0 cannot carry: servers put keys into listings as they are, and such a key is better read than refused.
 func ScanXML[T any](data []byte, root string, field func(*T, *Scanner, Element) error) (*T, error) {
 	x := &Scanner{rest: trimXML(bytes.TrimPrefix(data, []byte("\ufeff")))}
-	if !plainXML(x.rest) {
-		return nil, ErrNotSimple
-	}
 	if err := x.declaration(); err != nil {
 		return nil, err
 	}
@@ -178,7 +177,7 @@ func (x *Scanner) declaration() error {
 	x.rest = trimXML(after)
 	return attributes(text, func(name, value []byte) error {
 		switch {
-		case string(name) == "version" && string(value) == "1.0":
+		case string(name) == "version" && (string(value) == "1.0" || string(value) == "1.1"):
 		case string(name) == "encoding" && bytes.EqualFold(value, []byte("utf-8")):
 		case string(name) == "standalone":
 		default:
@@ -281,8 +280,34 @@ func reference(name string) (rune, error) {
 		digits, base = hex, 16
 	}
 	n, err := strconv.ParseUint(digits, base, 31)
-	if err != nil || !isXMLRune(rune(n)) {
+	if err != nil || !utf8.ValidRune(rune(n)) {
 		return 0, ErrNotSimple
 	}
 	return rune(n), nil
+}
+
+func isXMLSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+// trimXML cuts off what is white space in XML.
+func trimXML(data []byte) []byte {
+	for len(data) > 0 && isXMLSpace(data[0]) {
+		data = data[1:]
+	}
+	for len(data) > 0 && isXMLSpace(data[len(data)-1]) {
+		data = data[:len(data)-1]
+	}
+	return data
+}
+
+// nameLength tells how many bytes text begins with that are a name in ASCII without a prefix; 0 for none.
+func nameLength(text []byte) int {
+	for i, c := range text {
+		switch {
+		case c|0x20 >= 'a' && c|0x20 <= 'z', c == '_':
+		case i > 0 && (c >= '0' && c <= '9' || c == '-' || c == '.'):
+		default:
+			return i
+		}
+	}
+	return len(text)
 }
