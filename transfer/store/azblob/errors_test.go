@@ -14,7 +14,7 @@ import (
 )
 
 // answering opens a store whose every request is answered by h.
-func answering(t *testing.T, role store.Role, h http.HandlerFunc, options ...string) *Store {
+func answering(t testing.TB, role store.Role, h http.HandlerFunc, options ...string) *Store {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)

@@ -53,6 +53,7 @@ func (s *Store) listPage(ctx context.Context, token, after string, keys int) (*w
 	if found.Next != "" {
 		page.Truncated = "true"
 	}
+	objects := make([]store.Object, 0, len(found.Blobs)) // at once, which costs less than each on its own
 	for i := range found.Blobs {
 		b := &found.Blobs[i]
 		name, err := b.name()
@@ -73,7 +74,8 @@ func (s *Store) listPage(ctx context.Context, token, after string, keys int) (*w
 		if err != nil {
 			return nil, permanent("list", "", err)
 		}
-		page.Entries = append(page.Entries, wire.Entry{Key: name, Known: &o})
+		objects = append(objects, o)
+		page.Entries = append(page.Entries, wire.Entry{Key: name, Known: &objects[len(objects)-1]})
 	}
 	return page, nil
 }

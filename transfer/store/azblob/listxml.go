@@ -48,11 +48,98 @@ type pair struct {
 
 // readPage reads a page, and closes the answer.
 func readPage(resp *http.Response) (*enumeration, error) {
-	page := new(enumeration)
-	if err := document(resp, page); err != nil {
+	data, err := wire.ReadAnswer(resp)
+	if err != nil {
+		return nil, err
+	}
+	page, err := wire.ParseXML(data, rootEnumeration, (*enumeration).field)
+	if err != nil {
 		return nil, fmt.Errorf("the answer is no listing of blobs: %w", err)
 	}
 	return page, nil
+}
+
+const (
+	rootEnumeration = "EnumerationResults"
+	usualEntry      = 600 // bytes of a blob in a page, rather less
+	metaFolder      = "hdi_isfolder"
+)
+
+// field reads one element of a page.
+func (p *enumeration) field(x *wire.Scanner, e wire.Element) error {
+	switch string(e.Name) {
+	case "Blobs":
+		return wire.Children(x, e, p, (*enumeration).blob)
+	case "NextMarker":
+		return x.Text(e, &p.Next)
+	}
+	return x.Skip(e)
+}
+
+// blob reads one element of the list of blobs.
+func (p *enumeration) blob(x *wire.Scanner, e wire.Element) error {
+	if string(e.Name) != "Blob" {
+		return x.Skip(e)
+	}
+	if p.Blobs == nil {
+		p.Blobs = make([]entry, 0, min(pageSize, x.Left()/usualEntry+1))
+	}
+	p.Blobs = append(p.Blobs, entry{})
+	return wire.Children(x, e, &p.Blobs[len(p.Blobs)-1], (*entry).field)
+}
+
+// field reads one element of a blob.
+func (b *entry) field(x *wire.Scanner, e wire.Element) error {
+	switch string(e.Name) {
+	case "Name":
+		if b.Name.Encoded != "" {
+			return wire.ErrNotSimple // which one counts
+		}
+		b.Name.Encoded = e.Attribute("Encoded")
+		return x.Text(e, &b.Name.Text)
+	case "Snapshot":
+		return x.Text(e, &b.Snapshot)
+	case "Deleted":
+		return x.Text(e, &b.Deleted)
+	case "IsCurrentVersion":
+		return x.Text(e, &b.Current)
+	case "Properties":
+		return wire.Children(x, e, b, (*entry).property)
+	case "Metadata":
+		return wire.Children(x, e, b, (*entry).metadata)
+	}
+	return x.Skip(e)
+}
+
+// property reads one element of a blob's properties.
+func (b *entry) property(x *wire.Scanner, e wire.Element) error {
+	p := &b.Properties
+	switch string(e.Name) {
+	case "Last-Modified":
+		return x.Text(e, &p.Modified)
+	case "Etag":
+		return x.Text(e, &p.ETag)
+	case "Content-Length":
+		return x.Text(e, &p.Size)
+	case "Content-MD5":
+		return x.Text(e, &p.MD5)
+	case "BlobType":
+		return x.Text(e, &p.Type)
+	case "AccessTier":
+		return x.Text(e, &p.Tier)
+	case "ResourceType":
+		return x.Text(e, &p.Resource)
+	}
+	return x.Skip(e)
+}
+
+// metadata reads one element of a blob's metadata. Only what stands for a directory matters.
+func (b *entry) metadata(x *wire.Scanner, e wire.Element) error {
+	if !strings.EqualFold(string(e.Name), metaFolder) {
+		return x.Skip(e)
+	}
+	b.Metadata.Pairs = append(b.Metadata.Pairs, pair{XMLName: xml.Name{Local: string(e.Name)}})
+	return x.Text(e, &b.Metadata.Pairs[len(b.Metadata.Pairs)-1].Value)
 }
 
 func (b *entry) name() (string, error) {
@@ -83,7 +170,7 @@ func (b *entry) left() bool {
 func (b *entry) folder() bool {
 	hdi := ""
 	for _, p := range b.Metadata.Pairs {
-		if strings.EqualFold(p.XMLName.Local, "hdi_isfolder") {
+		if strings.EqualFold(p.XMLName.Local, metaFolder) {
 			hdi = p.Value
 		}
 	}

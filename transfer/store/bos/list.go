@@ -1,7 +1,6 @@
 package bos
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -60,14 +59,12 @@ type objectsPage struct {
 
 // readListing reads a page and closes the answer.
 func readListing(resp *http.Response) (*wire.Page, error) {
-	var data bytes.Buffer
-	_, err := data.ReadFrom(wire.Bounded(resp.Body))
-	wire.Finish(resp.Body)
+	data, err := wire.ReadAnswer(resp)
 	if err != nil {
 		return nil, err
 	}
 	var doc objectsPage
-	switch err := json.Unmarshal(data.Bytes(), &doc); {
+	switch err := json.Unmarshal(data, &doc); {
 	case err != nil:
 		return nil, fmt.Errorf("the answer is no listing of objects: %w", err)
 	case doc.Code != "":

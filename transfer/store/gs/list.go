@@ -95,12 +95,14 @@ func (s *Store) page(doc *listPage, after string, keys int) (*wire.Page, error) 
 		page.Truncated, page.Token = "true", tokenFrom+items[keys].Name
 		items = items[:keys]
 	}
+	objects := make([]store.Object, len(items)) // at once, which costs less than each on its own
 	for i := range items {
 		o, err := s.describe(items[i].Name, &items[i])
 		if err != nil {
 			return nil, permanent("list", "", err)
 		}
-		page.Entries = append(page.Entries, wire.Entry{Key: items[i].Name, Known: &o})
+		objects[i] = o
+		page.Entries = append(page.Entries, wire.Entry{Key: items[i].Name, Known: &objects[i]})
 	}
 	return page, nil
 }

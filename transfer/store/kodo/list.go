@@ -103,12 +103,14 @@ func (s *Store) pageAt(ctx context.Context, marker string, keys int) (*wire.Page
 		return nil, err
 	}
 	page := &wire.Page{Truncated: strconv.FormatBool(found.Marker != ""), Token: found.Marker, Entries: make([]wire.Entry, len(found.Items))}
+	objects := make([]store.Object, len(found.Items)) // at once, which costs less than each on its own
 	for i := range found.Items {
 		o, err := s.object(found.Items[i].Key, &found.Items[i])
 		if err != nil {
 			return nil, permanent("list", "", err)
 		}
-		page.Entries[i] = wire.Entry{Key: found.Items[i].Key, Known: &o}
+		objects[i] = o
+		page.Entries[i] = wire.Entry{Key: found.Items[i].Key, Known: &objects[i]}
 	}
 	return page, nil
 }

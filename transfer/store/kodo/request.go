@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -96,8 +95,7 @@ func (s *Store) read(ctx context.Context, r request, doc any) (http.Header, erro
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(wire.Bounded(resp.Body))
-	wire.Finish(resp.Body)
+	data, err := wire.ReadAnswer(resp)
 	if r.body != nil {
 		if own := r.body.Wait(); own != nil { // an answer to content that was not all sent answers nothing
 			err = own

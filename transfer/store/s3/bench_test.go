@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
@@ -135,4 +137,17 @@ func BenchmarkList1000(b *testing.B) {
 			b.Fatal(len(got), err)
 		}
 	}
+}
+
+// BenchmarkPage reads pages of 1,000 keys as S3 writes them.
+func BenchmarkPage(b *testing.B) {
+	var page strings.Builder
+	for _, key := range storetest.PageNames(pageSize) {
+		page.WriteString("<Contents><Key>" + key + "</Key><LastModified>2026-01-02T03:04:05.000Z</LastModified>" +
+			"<ETag>&quot;0123456789abcdef0123456789abcdef&quot;</ETag><ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>" +
+			"<Size>123456</Size><StorageClass>STANDARD</StorageClass></Contents>")
+	}
+	s := openURL(b, "http://127.0.0.1:1", "")
+	storetest.BenchPage(b, s.client.Transport, s, listing("<Name>bucket</Name><Prefix></Prefix><KeyCount>1000</KeyCount><MaxKeys>1000</MaxKeys>"+
+		"<EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>"+page.String()), pageSize)
 }

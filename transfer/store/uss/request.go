@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -91,8 +90,7 @@ func (s *Store) read(ctx context.Context, r request, doc any) (http.Header, erro
 	case err != nil:
 		return nil, wire.Wrap(ctx, r.op, r.key, err)
 	}
-	data, err := io.ReadAll(wire.Bounded(resp.Body))
-	wire.Finish(resp.Body)
+	data, err := wire.ReadAnswer(resp)
 	if err != nil {
 		return nil, wire.Wrap(ctx, r.op, r.key, err)
 	}

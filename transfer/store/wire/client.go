@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -135,8 +136,7 @@ func (c *Client) ExchangeRead(ctx context.Context, req *http.Request, content *P
 	resp, err := c.Send(ctx, req, limit)
 	var data []byte
 	if err == nil && resp.StatusCode < 300 {
-		data, err = io.ReadAll(Bounded(resp.Body))
-		Finish(resp.Body)
+		data, err = ReadAnswer(resp)
 	}
 	var refused *Refusal
 	switch {
@@ -254,6 +254,15 @@ func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.left -= int64(n)
 	return n, err
+}
+
+// ReadAnswer reads an answer that is a document, of MaxAnswer bytes at most, and closes it.
+func ReadAnswer(resp *http.Response) ([]byte, error) {
+	var data bytes.Buffer
+	data.Grow(int(min(max(resp.ContentLength, 0)+bytes.MinRead, MaxAnswer)))
+	_, err := data.ReadFrom(Bounded(resp.Body))
+	Finish(resp.Body)
+	return data.Bytes(), err
 }
 
 // Finish reads what is left of a short answer, so that its connection can serve again, and closes it.

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -218,14 +217,11 @@ func (l *lister) start(ctx context.Context) {
 
 // ReadPage reads the answer to a request for a page, and closes it.
 func ReadPage(resp *http.Response) (*Page, error) {
-	var data bytes.Buffer
-	data.Grow(int(min(max(resp.ContentLength, 0)+bytes.MinRead, MaxAnswer)))
-	_, err := data.ReadFrom(Bounded(resp.Body))
-	Finish(resp.Body)
+	data, err := ReadAnswer(resp)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListing(data.Bytes())
+	return ParseListing(data)
 }
 
 // stop ends the fetch under way and waits for it.
