@@ -4,7 +4,7 @@ export GOTOOLCHAIN := auto
 export PATH := $(CURDIR)/bin/tools:$(PATH)
 
 SHELL   := bash
-VERSION := $(or $(shell git describe --tags --match 'v*' --dirty 2>/dev/null | sed 's/^v//'),0.3.0)
+VERSION := $(or $(shell git describe --tags --match 'v*' --dirty 2>/dev/null | sed 's/^v//'),0.4.0)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 BIN     := bin/brigade
 TOOLS   := bin/tools

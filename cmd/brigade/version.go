@@ -10,7 +10,7 @@ import (
 )
 
 // release is the version of this source tree, for binaries built without a stamp.
-const release = "0.3.0"
+const release = "0.4.0"
 
 // versionOf is the stamp, else the release with the commit that the Go tool recorded.
 func versionOf() string {
