@@ -251,16 +251,17 @@ func (p *pipeline) enqueue(s *slot) {
 func (p *pipeline) work(ctx context.Context, s *slot) {
 	defer p.workers.Done()
 	done, err := p.settleItem(ctx, &s.item)
+	switch { // before the slot is free: the next key would take it
+	case errors.Is(err, ErrStopped):
+		p.halt() // what else is in flight may end
+	case err != nil:
+		p.fail(err)
+	}
 	if !s.item.slotless {
 		p.n.Slots.Release(p.job.ID)
 	}
 	s.item.fare.end()
-	if errors.Is(err, ErrStopped) {
-		p.halt() // what else is in flight may end
-		return
-	}
 	if err != nil {
-		p.fail(err)
 		return
 	}
 	p.progress(done.counts)
@@ -546,6 +547,7 @@ func (p *pipeline) copyItem(ctx context.Context, it *item) (*settled, error) {
 	if it.fare != nil {
 		lease = it.fare
 	}
+	began := p.job.writes.begin()
 	res := p.n.copyObject(ctx, p.job, p.task, *it.src, it.dst, lease, p.uploads.wrap(p.ledger))
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -553,7 +555,7 @@ func (p *pipeline) copyItem(ctx context.Context, it *item) (*settled, error) {
 	if isEnd(res.Err) {
 		return nil, res.Err // it says nothing about the object
 	}
-	if err := p.job.writes.stop(&res); err != nil {
+	if err := p.job.writes.stop(began, &res); err != nil {
 		return nil, err
 	}
 	return p.settleCopy(it.src, &res), nil
