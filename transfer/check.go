@@ -36,8 +36,8 @@ func (p *pipeline) checkWritten(ctx context.Context, b *batch) error {
 			return err
 		}
 	}
-	for _, w := range missing {
-		if err := p.lost(ctx, b, w); err != nil {
+	for i := range missing {
+		if err := p.lost(ctx, b, &missing[i]); err != nil {
 			return err
 		}
 	}
@@ -48,31 +48,32 @@ func (p *pipeline) checkWritten(ctx context.Context, b *batch) error {
 func (p *pipeline) find(ctx context.Context, b *batch, wrote []written) (missing []written, err error) {
 	keys := make([]string, len(wrote))
 	for i := range wrote {
-		keys[i] = wrote[i].obj.Key
+		keys[i] = wrote[i].key
 	}
 	l := p.n.newLookup(p.job, p.job.Destination, keys, p.lease)
 	defer l.close()
-	for i, w := range wrote {
+	for i := range wrote {
+		w := &wrote[i]
 		o, err := l.find(ctx, keys[i])
 		if err != nil {
 			return nil, fmt.Errorf("check what was written: %w", err)
 		}
 		if o == nil {
-			missing = append(missing, w)
+			missing = append(missing, *w)
 			continue
 		}
-		if reason := p.altered(&w.obj, o); reason != "" {
+		if reason := p.altered(w, o); reason != "" {
 			b.demote(w.index, store.Mismatch, reason)
 			continue
 		}
-		b.records[w.index].Listed = true
+		b.records.listed(w.index)
 	}
 	return missing, nil
 }
 
 // lost settles a key that the destination's listing does not show.
-func (p *pipeline) lost(ctx context.Context, b *batch, w written) error {
-	_, err := p.n.stat(ctx, p.job.Destination, w.obj.Key, p.lease)
+func (p *pipeline) lost(ctx context.Context, b *batch, w *written) error {
+	_, err := p.n.stat(ctx, p.job.Destination, w.key, p.lease)
 	switch {
 	case err == nil:
 		b.demote(w.index, store.Mismatch, "stored, but the destination does not list it")
@@ -85,20 +86,20 @@ func (p *pipeline) lost(ctx context.Context, b *batch, w written) error {
 }
 
 // altered compares what the destination acknowledged with what it lists; "" if they agree.
-func (p *pipeline) altered(wrote, now *store.Object) string {
-	if wrote.Kind == store.KindDir && now.Kind == store.KindDir {
+func (p *pipeline) altered(wrote *written, now *store.Object) string {
+	if wrote.kind == store.KindDir && now.Kind == store.KindDir {
 		return ""
 	}
-	if wrote.Size != now.Size {
-		return fmt.Sprintf("%d bytes were written, the destination lists %d", wrote.Size, now.Size)
+	if wrote.size != now.Size {
+		return fmt.Sprintf("%d bytes were written, the destination lists %d", wrote.size, now.Size)
 	}
 	if p.job.Verify == "size" {
 		return ""
 	}
-	if equal, known, by := wrote.Sums.Match(now.Sums); known && !equal {
+	if equal, known, by := wrote.sums.Match(now.Sums); known && !equal {
 		return fmt.Sprintf("the destination lists another %s than it acknowledged", by)
 	}
-	if wrote.ETag != "" && now.ETag != "" && wrote.ETag != now.ETag {
+	if wrote.etag != "" && now.ETag != "" && wrote.etag != now.ETag {
 		return "the destination lists another ETag than it acknowledged"
 	}
 	return ""

@@ -26,6 +26,14 @@ type item struct {
 	slotless bool  // its slot of the node was given back
 }
 
+// key is the key that the item is about.
+func (it *item) key() string {
+	if it.src != nil {
+		return it.src.Key
+	}
+	return it.dst.Key
+}
+
 // window bounds the keys dispatched but not yet advanced, and with them the memory of a task.
 const window = advanceKeys + advanceKeys/2
 
@@ -53,9 +61,12 @@ type pipeline struct {
 	batch   *batch
 }
 
-// slot is the place of one key in the queue; done is set when its work has ended.
+// slot is the place of one key in the queue. When its work has ended done is set and the item is dropped: thousands may wait
+// for one that takes long.
 type slot struct {
 	item item
+	key  string
+	line int64 // of a list task
 	done *settled
 }
 
@@ -148,12 +159,13 @@ func (p *pipeline) dispatch(ctx context.Context, next func(context.Context) (ite
 		if err := p.awaitRoom(ctx); err != nil {
 			return err
 		}
-		s := &slot{item: it}
+		s := &slot{key: it.key(), line: it.line}
 		if done := p.settleAtOnce(&it); done != nil {
 			s.done = done
 			p.enqueue(s)
 			continue
 		}
+		s.item = it
 		s.item.fare = p.fareOf(&it)
 		if err := p.awaitSlot(ctx, &s.item); err != nil {
 			s.item.fare.end()
@@ -239,19 +251,21 @@ func (p *pipeline) enqueue(s *slot) {
 func (p *pipeline) work(ctx context.Context, s *slot) {
 	defer p.workers.Done()
 	done, err := p.settleItem(ctx, &s.item)
+	switch { // before the slot is free: the next key would take it
+	case errors.Is(err, ErrStopped):
+		p.halt() // what else is in flight may end
+	case err != nil:
+		p.fail(err)
+	}
 	if !s.item.slotless {
 		p.n.Slots.Release(p.job.ID)
 	}
 	s.item.fare.end()
-	if errors.Is(err, ErrStopped) {
-		p.halt() // what else is in flight may end
-		return
-	}
 	if err != nil {
-		p.fail(err)
 		return
 	}
 	p.progress(done.counts)
+	s.item = item{}
 	p.mu.Lock()
 	s.done = done
 	p.mu.Unlock()
@@ -298,7 +312,8 @@ func (p *pipeline) settleAll(ctx context.Context) error {
 	defer ticker.stop()
 	for {
 		taken, over, full := p.takeFront()
-		for _, s := range taken {
+		for i, s := range taken {
+			taken[i] = nil // the queue behind it is one array; what was settled is not to stay in it
 			// A full batch waits for the next key: if there is none, the task ends with it in one advance.
 			if p.batch.due(advanceKeys, p.n.Now()) {
 				if err := p.commit(ctx, false); err != nil {
@@ -384,7 +399,7 @@ func (p *pipeline) flush(ctx context.Context, b *batch) error {
 	}
 	keys := make([]string, len(b.wrote))
 	for i := range b.wrote {
-		keys[i] = b.wrote[i].obj.Key
+		keys[i] = b.wrote[i].key
 	}
 	ended := p.n.began(p.job.Destination, opFlush)
 	if err := ended(f.Flush(ctx, keys)); err != nil {
@@ -396,17 +411,11 @@ func (p *pipeline) flush(ctx context.Context, b *batch) error {
 // addItem counts a finished key and moves the bound behind it.
 func (b *batch) addItem(s *slot) {
 	b.add(s.done)
-	if s.item.line > 0 {
-		b.toLine = s.item.line
+	if s.line > 0 {
+		b.toLine = s.line
 		return
 	}
-	key := ""
-	if s.item.src != nil {
-		key = s.item.src.Key
-	} else {
-		key = s.item.dst.Key
-	}
-	b.to = store.Next(key)
+	b.to = store.Next(s.key)
 }
 
 // settleAtOnce settles keys that need no request.
@@ -539,6 +548,7 @@ func (p *pipeline) copyItem(ctx context.Context, it *item) (*settled, error) {
 	if it.fare != nil {
 		lease = it.fare
 	}
+	began := p.job.writes.begin()
 	res := p.n.copyObject(ctx, p.job, p.task, *it.src, it.dst, lease, p.uploads.wrap(p.ledger))
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -546,7 +556,7 @@ func (p *pipeline) copyItem(ctx context.Context, it *item) (*settled, error) {
 	if isEnd(res.Err) {
 		return nil, res.Err // it says nothing about the object
 	}
-	if err := p.job.writes.stop(&res); err != nil {
+	if err := p.job.writes.stop(began, &res); err != nil {
 		return nil, err
 	}
 	return p.settleCopy(it.src, &res), nil
@@ -584,8 +594,8 @@ func (p *pipeline) settleCopy(src *store.Object, res *Result) *settled {
 		if r.Lost = lossLines(res.Lost); len(r.Lost) > 0 {
 			done.counts.Lossy = 1
 		}
-		done.copied, done.wrote = true, res.Destination
-		done.wrote.Key = src.Key
+		o := &res.Destination
+		done.wrote = &written{key: src.Key, kind: o.Kind, size: o.Size, etag: o.ETag, sums: o.Sums}
 		if res.Found && p.task.Takeover {
 			done.counts.Recovered, r.Recovered = 1, true
 		}

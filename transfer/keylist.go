@@ -83,12 +83,16 @@ func appendEntry(b *bytes.Buffer, e *entry) {
 }
 
 func parseEntry(line string) (entry, error) {
-	cols := strings.Split(line, "\t")
-	if len(cols) == columns-1 { // of a version that knew no lists of URLs
-		cols = append(cols, "")
+	var cols [columns]string
+	n := 0
+	for more := true; more; n++ {
+		var col string
+		if col, line, more = strings.Cut(line, "\t"); n < columns {
+			cols[n] = col
+		}
 	}
-	if len(cols) != columns {
-		return entry{}, fmt.Errorf("list line has %d columns, not %d", len(cols), columns)
+	if n != columns && n != columns-1 { // one less: of a version that knew no lists of URLs
+		return entry{}, fmt.Errorf("list line has %d columns, not %d", n, columns)
 	}
 	var numbers [4]int64
 	for i, c := range []int{colSize, colTime, colKind, colVerdict} {
@@ -152,36 +156,6 @@ func parseSums(text string) (store.Checksums, error) {
 		return store.Checksums{QETag: string(raw)}, nil
 	}
 	return store.Checksums{MD5: string(raw)}, nil
-}
-
-// encodeEntries packs lines as a segment.
-func encodeEntries(entries []entry) ([]byte, error) {
-	var b bytes.Buffer
-	for i := range entries {
-		appendEntry(&b, &entries[i])
-	}
-	return compress(b.Bytes())
-}
-
-// decodeEntries unpacks the lines [from, to) of a segment.
-func decodeEntries(data []byte, from, to int64) ([]entry, error) {
-	text, err := decompress(data)
-	if err != nil {
-		return nil, err
-	}
-	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-	if from < 0 || from > to || to > int64(len(lines)) {
-		return nil, fmt.Errorf("lines %d to %d of a segment of %d lines", from, to, len(lines))
-	}
-	entries := make([]entry, 0, to-from)
-	for i, line := range lines[from:to] {
-		e, err := parseEntry(line)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", from+int64(i)+1, err)
-		}
-		entries = append(entries, e)
-	}
-	return entries, nil
 }
 
 // FindListed looks for a key in the segment of a list cut and returns the number of its line, counted from 0; false if it

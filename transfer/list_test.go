@@ -282,8 +282,12 @@ func FuzzListLine(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := decodeEntries(data, 0, 1)
-		if err != nil || back[0].src.Key != l.Key || back[0].src.Origin != l.Origin || back[0].size != l.Size || back[0].src.Sums.MD5 != l.MD5 {
+		line, err := decompress(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := parseEntry(strings.TrimSuffix(string(line), "\n"))
+		if err != nil || back.src.Key != l.Key || back.src.Origin != l.Origin || back.size != l.Size || back.src.Sums.MD5 != l.MD5 {
 			t.Fatalf("%q: %+v came back as %+v: %v", text, l, back, err)
 		}
 	})

@@ -210,7 +210,7 @@ func (s *listScan) takeLine(ctx context.Context, line *ListLine) error {
 		s.settleLook(&l)
 		return nil
 	}
-	s.openAt(false).addEntry(&l)
+	s.openAt(false).addEntry(&l, false) // what a task wrote is looked for in key order
 	if s.full() {
 		return s.closeCut(ctx)
 	}

@@ -2,7 +2,9 @@ package transfer
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -39,75 +41,130 @@ func (t *taskRun) copyRange(ctx context.Context) error {
 
 // copyList works through the lines of a segment: a list cut, or keys that failed before.
 func (t *taskRun) copyList(ctx context.Context) error {
-	items, err := t.readList(ctx)
+	lines, err := t.readList(ctx)
 	if err != nil {
 		return err
 	}
-	if err := t.removeTemp(ctx, items); err != nil {
+	if err := t.removeTemp(ctx, lines); err != nil {
 		return err
 	}
-	find := t.finder(items)
+	find := t.finder(lines)
 	defer find.close()
-	next := 0
-	return t.newPipeline(true, t.newListSplitter(&items, &next)).run(ctx, func(ctx context.Context) (item, bool, error) {
-		if next == len(items) {
-			return item{}, false, nil
+	return t.newPipeline(true, t.newListSplitter(lines)).run(ctx, func(ctx context.Context) (item, bool, error) {
+		it, ok, err := lines.take()
+		if err != nil || !ok {
+			return item{}, false, err
 		}
-		it := items[next]
-		next++
-		err := find.refresh(ctx, &it)
+		err = find.refresh(ctx, &it)
 		return it, true, err
 	})
 }
 
+// taskLines are the lines of a task that were not taken yet. They stay text until their turn comes: as items they would take five
+// times as much, and a node works on several tasks of many thousand lines.
+type taskLines struct {
+	text  string
+	next  int64    // number of the first of them, counted from 0
+	sizes []int64  // of the objects that they name, in bytes, one for each line
+	keys  []string // in order; where the task was assigned before, or its keys failed
+	named bool     // a list named the keys
+	parse func(line string) (item, error)
+}
+
+// take returns the next line as an item; ok is false at the end.
+func (l *taskLines) take() (it item, ok bool, err error) {
+	if len(l.sizes) == 0 {
+		return item{}, false, nil
+	}
+	line, rest, _ := strings.Cut(l.text, "\n")
+	if it, err = l.parse(line); err != nil {
+		return item{}, false, err
+	}
+	l.text, l.sizes = rest, l.sizes[1:]
+	l.next++
+	it.line = l.next
+	return it, true, nil
+}
+
 // readList reads the task's lines that are not settled.
-func (t *taskRun) readList(ctx context.Context) ([]item, error) {
+func (t *taskRun) readList(ctx context.Context) (*taskLines, error) {
 	data, err := t.n.Spool.Get(ctx, t.task.Segment.Name)
 	if err != nil {
 		return nil, fmt.Errorf("read the task's list: %w", err)
 	}
-	if t.task.Retry {
-		return t.readFailed(data)
-	}
-	entries, err := decodeEntries(data, t.task.Line, t.task.EndLine)
+	text, err := decompress(data)
 	if err != nil {
 		return nil, fmt.Errorf("read the task's list: %w", err)
 	}
-	items := make([]item, len(entries))
-	for i := range entries {
-		e := &entries[i]
-		items[i] = item{src: &e.src, verdict: e.verdict, line: t.task.Line + int64(i) + 1}
-		if e.verdict == Unseen {
-			items[i].verdict, items[i].named = Undecided, &named{size: e.size, md5: e.src.Sums.MD5}
-			continue
-		}
-		if e.verdict != Absent {
-			items[i].dst = &store.Object{Key: e.src.Key, ETag: e.dstETag, Size: -1}
-		}
+	l := &taskLines{text: string(text), parse: t.listedItem}
+	if t.task.Retry {
+		l.parse = t.failedItem
 	}
-	return items, nil
+	if err := l.bound(t.task.Line, t.task.EndLine, t.task.Retry || t.task.Takeover); err != nil {
+		return nil, fmt.Errorf("read the task's list: %w", err)
+	}
+	return l, nil
 }
 
-// readFailed reads a segment of failed keys.
-func (t *taskRun) readFailed(data []byte) ([]item, error) {
-	var items []item
-	line := int64(0)
-	for r, err := range DecodeRecords(data) {
-		if err != nil {
-			return nil, fmt.Errorf("read the failed keys: %w", err)
+// bound reads all lines once, so that a bad one is found before anything is done, and keeps those of [from, to).
+func (l *taskLines) bound(from, to int64, keys bool) error {
+	if from < 0 || from > to {
+		return fmt.Errorf("lines %d to %d of a segment", from, to)
+	}
+	rest := l.text
+	for line := int64(0); line < to; line++ {
+		if rest == "" {
+			return fmt.Errorf("lines %d to %d of a segment of %d lines", from, to, line)
 		}
-		line++
-		if line <= t.task.Line || line > t.task.EndLine {
+		text, behind, _ := strings.Cut(rest, "\n")
+		rest = behind
+		if line < from {
+			l.text = behind
 			continue
 		}
-		src := &store.Object{Key: r.ExactKey(), Size: r.Size, ModTime: r.ModTime, ETag: r.Version, Origin: r.Origin}
-		it := item{src: src, verdict: Undecided, line: line, undo: r.Class}
-		if t.job.List != nil {
-			it.named = namedBy(&r)
+		it, err := l.parse(text)
+		if err != nil {
+			return fmt.Errorf("line %d: %w", line+1, err)
 		}
-		items = append(items, it)
+		l.named = l.named || it.named != nil
+		l.sizes = append(l.sizes, it.src.Size)
+		if keys {
+			l.keys = append(l.keys, it.src.Key)
+		}
 	}
-	return items, nil
+	l.next = from
+	return nil
+}
+
+// listedItem reads a line of a list cut.
+func (t *taskRun) listedItem(line string) (item, error) {
+	e, err := parseEntry(line)
+	if err != nil {
+		return item{}, err
+	}
+	it := item{src: &e.src, verdict: e.verdict}
+	switch e.verdict {
+	case Unseen:
+		it.verdict, it.named = Undecided, &named{size: e.size, md5: e.src.Sums.MD5}
+	case Absent:
+	default:
+		it.dst = &store.Object{Key: e.src.Key, ETag: e.dstETag, Size: -1}
+	}
+	return it, nil
+}
+
+// failedItem reads a line of a segment of failed keys.
+func (t *taskRun) failedItem(line string) (item, error) {
+	var r Record
+	if err := json.Unmarshal([]byte(line), &r); err != nil {
+		return item{}, fmt.Errorf("decode record: %w", err)
+	}
+	src := &store.Object{Key: r.ExactKey(), Size: r.Size, ModTime: r.ModTime, ETag: r.Version, Origin: r.Origin}
+	it := item{src: src, verdict: Undecided, undo: r.Class}
+	if t.job.List != nil {
+		it.named = namedBy(&r)
+	}
+	return it, nil
 }
 
 // finder brings items up to date before they are worked on. The first holder of a list trusts what the scan saw; a
@@ -117,18 +174,14 @@ type finder struct {
 	src, dst *lookup // nil where not needed
 }
 
-func (t *taskRun) finder(items []item) *finder {
+func (t *taskRun) finder(lines *taskLines) *finder {
 	f := &finder{t: t}
-	if len(items) == 0 || items[0].named != nil || (!t.task.Takeover && !t.task.Retry) {
+	if lines.named || len(lines.keys) == 0 {
 		return f
 	}
-	keys := make([]string, len(items))
-	for i := range items {
-		keys[i] = items[i].src.Key
-	}
-	f.dst = t.n.newLookup(t.job, t.job.Destination, keys, t.lease)
+	f.dst = t.n.newLookup(t.job, t.job.Destination, lines.keys, t.lease)
 	if t.task.Retry {
-		f.src = t.n.newLookup(t.job, t.job.Source, keys, t.lease)
+		f.src = t.n.newLookup(t.job, t.job.Source, lines.keys, t.lease)
 	}
 	return f
 }
@@ -165,18 +218,14 @@ func (f *finder) close() {
 	}
 }
 
-// removeTemp removes temporary files that a dead holder of this task left beside the keys of these items.
-func (t *taskRun) removeTemp(ctx context.Context, items []item) error {
+// removeTemp removes temporary files that a dead holder of this task left beside the keys of these lines.
+func (t *taskRun) removeTemp(ctx context.Context, lines *taskLines) error {
 	cleaner, ok := t.job.Destination.(store.TempCleaner)
-	if !ok || !t.task.Takeover || len(items) == 0 {
+	if !ok || !t.task.Takeover || len(lines.keys) == 0 {
 		return nil
 	}
-	keys := make([]string, len(items))
-	for i := range items {
-		keys[i] = items[i].src.Key
-	}
 	return t.n.retry(ctx, t.lease, func() error {
-		return t.n.began(t.job.Destination, opCleanTemp)(cleaner.RemoveTemp(ctx, t.task.ID, keys))
+		return t.n.began(t.job.Destination, opCleanTemp)(cleaner.RemoveTemp(ctx, t.task.ID, lines.keys))
 	})
 }
 

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -111,8 +112,14 @@ type openCut struct {
 	objects int64
 	bytes   int64
 	digest  Digest
-	entries []entry
-	text    int
+	text    bytes.Buffer // entries as they will stand in a segment
+	ends    []cutLine    // of a list of keys: they are sorted before they go
+}
+
+// cutLine is a line of a cut.
+type cutLine struct {
+	key string
+	end int // in the text; the line before it ends where this one begins
 }
 
 // read collects the next stretch of keys.
@@ -208,7 +215,7 @@ func (s *scanRun) cut(ctx context.Context, stretch []look, dense bool) error {
 		case dense:
 			s.openAt(true).addRange(l.src)
 		case l.work(s.job):
-			s.openAt(false).addEntry(l)
+			s.openAt(false).addEntry(l, true)
 		default:
 			s.settleLook(l)
 		}
@@ -269,15 +276,39 @@ func (c *openCut) addRange(o *store.Object) {
 	c.digest = c.digest.Add(Entry(o))
 }
 
-func (c *openCut) addEntry(l *look) {
+func (c *openCut) addEntry(l *look, sorted bool) {
 	e := entry{src: *l.src, verdict: l.verdict, size: l.size}
 	if l.dst != nil {
 		e.dstETag = l.dst.ETag
 	}
 	c.objects++
 	c.bytes += l.src.Size
-	c.text += 2*len(e.src.Key) + len(e.src.Origin) + 100
-	c.entries = append(c.entries, e)
+	appendEntry(&c.text, &e)
+	if !sorted {
+		c.ends = append(c.ends, cutLine{e.src.Key, c.text.Len()})
+	}
+}
+
+// lines returns the lines of the cut in the order of their keys.
+func (c *openCut) lines() []byte {
+	text := c.text.Bytes()
+	if len(c.ends) == 0 {
+		return text
+	}
+	starts := make([]int, len(c.ends))
+	order := make([]int, len(c.ends))
+	for i := range c.ends {
+		order[i] = i
+		if i > 0 {
+			starts[i] = c.ends[i-1].end
+		}
+	}
+	slices.SortFunc(order, func(a, b int) int { return strings.Compare(c.ends[a].key, c.ends[b].key) })
+	sorted := make([]byte, 0, len(text))
+	for _, i := range order {
+		sorted = append(sorted, text[starts[i]:c.ends[i].end]...)
+	}
+	return sorted
 }
 
 // full tells whether the open cut reached a bound of the job, or of a segment.
@@ -286,7 +317,7 @@ func (s *scanRun) full() bool {
 	if first := s.n.Tuning.FirstCuts; s.first && s.closed < first {
 		objects = min(objects, int64(stretchKeys/first))
 	}
-	return c != nil && (c.objects >= objects || c.bytes >= s.job.CutBytes || c.text >= advanceText)
+	return c != nil && (c.objects >= objects || c.bytes >= s.job.CutBytes || c.text.Len() >= advanceText)
 }
 
 // closeCut makes the open cut ready to be advanced.
@@ -296,10 +327,7 @@ func (s *scanRun) closeCut(ctx context.Context) error {
 	if c.isRange {
 		cut.From, cut.To, cut.Digest = c.from, s.bound(), c.digest
 	} else {
-		if s.job.List != nil { // what a task wrote is looked for in key order
-			slices.SortFunc(c.entries, func(a, b entry) int { return strings.Compare(a.src.Key, b.src.Key) })
-		}
-		data, err := encodeEntries(c.entries)
+		data, err := compress(c.lines())
 		if err != nil {
 			return err
 		}

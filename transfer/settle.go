@@ -20,12 +20,11 @@ const (
 type settled struct {
 	record Record
 	counts Counts
-	class  string // of a failure
-	entry  Digest // of the source listing; zero for list tasks
-	listed bool   // the key came from the task's own source listing
-	wrote  store.Object
-	copied bool   // wrote holds what the destination acknowledged in this task
-	undo   string // class that an earlier attempt counted this key under; "" unless the task is a retry
+	class  string   // of a failure
+	entry  Digest   // of the source listing; zero for list tasks
+	listed bool     // the key came from the task's own source listing
+	wrote  *written // what the destination acknowledged in this task; nil where it wrote nothing
+	undo   string   // class that an earlier attempt counted this key under; "" unless the task is a retry
 }
 
 // batch sums up what is settled in [from, to) and not yet advanced.
@@ -36,16 +35,21 @@ type batch struct {
 	objects, bytes   int64
 	digest           Digest
 	classes          map[string]int64
-	records          []Record
+	records          recordLines
 	wrote            []written
-	text             int // bytes that the records take at most, about
+	err              error // of records; the batch cannot be advanced
 	started          time.Time
 }
 
-// written is one key that the task wrote, to be found again in the destination's listing.
+// written is one key that the task wrote, to be found again in the destination's listing: what of the object is compared then.
+// Thousands of them wait in each task.
 type written struct {
 	index int // in batch.records
-	obj   store.Object
+	key   string
+	kind  store.Kind
+	size  int64
+	etag  string
+	sums  store.Checksums
 }
 
 func newBatch(from string, line int64, now time.Time) *batch {
@@ -68,45 +72,47 @@ func (b *batch) add(s *settled) {
 		b.counts.Failed--
 		b.counts.BytesFound -= s.record.Size
 	}
-	if s.copied {
-		b.wrote = append(b.wrote, written{len(b.records), s.wrote})
+	if s.wrote != nil {
+		s.wrote.index = b.records.len()
+		b.wrote = append(b.wrote, *s.wrote)
 	}
-	b.records = append(b.records, s.record)
-	b.text += recordText + 2*len(s.record.Key) + len(s.record.Reason)
-	for _, l := range s.record.Lost {
-		b.text += len(l) + 10
-	}
+	b.note(b.records.add(&s.record))
 }
 
-// recordText is about what a record takes as JSON besides its key and reason.
-const recordText = 300
+// note keeps the first error of the records.
+func (b *batch) note(err error) {
+	if b.err == nil {
+		b.err = err
+	}
+}
 
 // demote turns a copied key of the batch into a failed one: the store did not keep it.
 func (b *batch) demote(i int, class store.Class, reason string) {
-	r := &b.records[i]
-	r.Outcome, r.Class, r.Reason = Failed, string(class), reason
-	b.counts.Copied--
-	b.counts.BytesCopied -= r.Size
-	if r.Recovered {
-		b.counts.Recovered--
-	}
-	if r.Source != "" || r.Sent != "" {
-		b.counts.Verified--
-	}
-	if len(r.Lost) > 0 {
-		b.counts.Lossy--
-	}
-	b.counts.Failed++
-	b.classes[string(class)]++
+	b.note(b.records.change(i, func(r *Record) {
+		r.Outcome, r.Class, r.Reason = Failed, string(class), reason
+		b.counts.Copied--
+		b.counts.BytesCopied -= r.Size
+		if r.Recovered {
+			b.counts.Recovered--
+		}
+		if r.Source != "" || r.Sent != "" {
+			b.counts.Verified--
+		}
+		if len(r.Lost) > 0 {
+			b.counts.Lossy--
+		}
+		b.counts.Failed++
+		b.classes[string(class)]++
+	}))
 }
 
 func (b *batch) empty() bool {
-	return b.from == b.to && b.fromLine == b.toLine && len(b.records) == 0 && b.objects == 0
+	return b.from == b.to && b.fromLine == b.toLine && b.records.len() == 0 && b.objects == 0
 }
 
 // due tells whether the batch shall be advanced.
 func (b *batch) due(keys int, now time.Time) bool {
-	return len(b.records) >= keys || b.text >= advanceText || (!b.empty() && now.Sub(b.started) >= advanceEvery)
+	return b.records.len() >= keys || len(b.records.text) >= advanceText || (!b.empty() && now.Sub(b.started) >= advanceEvery)
 }
 
 // plus returns the sum.
@@ -133,27 +139,25 @@ func (t *taskRun) advance(ctx context.Context, b *batch, done bool, cuts []Cut) 
 			a.Classes[class] = n
 		}
 	}
-	if a.Audit, err = t.putRecords(ctx, b.records, func(*Record) bool { return true }); err != nil {
+	if b.err != nil {
+		return false, b.err
+	}
+	if a.Audit, err = t.putRecords(ctx, &b.records, false); err != nil {
 		return false, err
 	}
-	if a.Failed, err = t.putRecords(ctx, b.records, func(r *Record) bool { return r.Outcome == Failed }); err != nil {
+	if a.Failed, err = t.putRecords(ctx, &b.records, true); err != nil {
 		return false, err
 	}
 	return t.ledger.Advance(ctx, a)
 }
 
-// putRecords spools the records that pass keep; nil when none does.
-func (t *taskRun) putRecords(ctx context.Context, records []Record, keep func(*Record) bool) (*Segment, error) {
-	kept := make([]Record, 0, len(records))
-	for i := range records {
-		if keep(&records[i]) {
-			kept = append(kept, records[i])
-		}
-	}
-	if len(kept) == 0 {
+// putRecords spools the records, or those of failed keys only; nil where there are none.
+func (t *taskRun) putRecords(ctx context.Context, records *recordLines, failed bool) (*Segment, error) {
+	text, lines := records.join(failed)
+	if lines == 0 {
 		return nil, nil
 	}
-	data, err := EncodeRecords(kept)
+	data, err := compress(text)
 	if err != nil {
 		return nil, err
 	}
@@ -161,5 +165,5 @@ func (t *taskRun) putRecords(ctx context.Context, records []Record, keep func(*R
 	if err != nil {
 		return nil, err
 	}
-	return &Segment{Name: name, Lines: int64(len(kept))}, nil
+	return &Segment{Name: name, Lines: lines}, nil
 }

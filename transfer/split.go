@@ -278,30 +278,28 @@ func (j *joiner) rest(n int) (keys []string, all bool) {
 	return keys, true
 }
 
-// newListSplitter splits what is left of a list evenly. items are the task's, next the first one not dispatched.
-func (t *taskRun) newListSplitter(items *[]item, next *int) *splitter {
+// newListSplitter splits what is left of a list evenly.
+func (t *taskRun) newListSplitter(lines *taskLines) *splitter {
 	// An upload that an earlier holder left belongs to this task, wherever its line is.
 	s := t.newSplitter(len(t.task.Uploads) == 0)
 	s.ready = func() bool { return true }
-	first := t.task.Line
 	s.parts = func(ctx context.Context, n int) (made int, err error) {
-		left := len(*items) - *next
+		left := len(lines.sizes)
 		var bytes int64
-		for _, it := range (*items)[*next:] {
-			if it.src != nil { // else its size is not known yet
-				bytes += it.src.Size
-			}
+		for _, size := range lines.sizes {
+			bytes += size // 0 where it is not known yet
 		}
 		n = min(t.partsWorth(n, left, bytes), left-1)
 		for i := n; i > 0; i-- {
-			keep := *next + (left*i+n)/(n+1)
-			holds, err := t.splits(ctx, "", first+int64(keep))
+			keep := (left*i + n) / (n + 1)
+			at := lines.next + int64(keep)
+			holds, err := t.splits(ctx, "", at)
 			if err != nil || !holds {
 				return made, err
 			}
 			made++
-			*items = (*items)[:keep]
-			t.task.EndLine = first + int64(keep)
+			lines.sizes = lines.sizes[:keep]
+			t.task.EndLine = at
 		}
 		return made, nil
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/bucketbrigade/brigade/transfer/store"
 )
 
 // recordingLedger keeps the uploads of its task, as the state does for the next owner.
@@ -74,4 +76,33 @@ func TestStopInTheMiddleOfAnUpload(t *testing.T) {
 	}
 	b.equal(src, dst)
 	b.checkSums()
+}
+
+// TestRefusalsInARow: copies that began before a row of refusals, and end late in it, do not make it begin again.
+func TestRefusalsInARow(t *testing.T) {
+	refused := &store.Error{Class: store.Auth, Code: "AccessDenied", Err: errors.New("no")}
+	for name, err := range map[string]error{"read": atSource(refused), "write": refused} {
+		t.Run(name, func(t *testing.T) {
+			var w writes
+			copied, failed := Result{Outcome: Copied}, Result{Outcome: Failed, Err: err}
+			early := w.begin()
+			if err := w.stop(w.begin(), &copied); err != nil {
+				t.Fatal(err)
+			}
+			for i := 1; i <= 2*refusedInRow; i++ {
+				err := w.stop(w.begin(), &failed)
+				// The tenth is followed by one that began in the row and so ends it, each other by one from before it.
+				if stopped := err != nil; stopped != (i >= 10+refusedInRow) {
+					t.Fatalf("refusal %d: %v", i, err)
+				}
+				began := early
+				if i == 10 {
+					began = w.begin()
+				}
+				if err := w.stop(began, &copied); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
 }

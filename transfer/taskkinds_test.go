@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -165,4 +166,13 @@ func TestFindListed(t *testing.T) {
 	if _, _, err := FindListed([]byte("no segment"), "a"); err == nil {
 		t.Error("a broken segment is searched without an error")
 	}
+}
+
+// encodeEntries packs entries as a scan does.
+func encodeEntries(entries []entry) ([]byte, error) {
+	var b bytes.Buffer
+	for i := range entries {
+		appendEntry(&b, &entries[i])
+	}
+	return compress(b.Bytes())
 }
