@@ -135,8 +135,7 @@ func (c *Client) ExchangeRead(ctx context.Context, req *http.Request, content *P
 	resp, err := c.Send(ctx, req, limit)
 	var data []byte
 	if err == nil && resp.StatusCode < 300 {
-		data, err = io.ReadAll(Bounded(resp.Body))
-		Finish(resp.Body)
+		data, err = ReadDocument(resp)
 	}
 	var refused *Refusal
 	switch {
