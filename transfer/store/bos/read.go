@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
@@ -48,7 +47,7 @@ func (s *Store) objectOf(key string, h http.Header, size int64) store.Object {
 // isRestored tells whether an archived object can be read for now: x-bce-restore has the date when that ends, and says
 // ongoing-request="true" before it begins (https://cloud.baidu.com/doc/BOS/s/8l5jgdm4v).
 func isRestored(h http.Header) bool {
-	return strings.Contains(h.Get("X-Bce-Restore"), `ongoing-request="false"`)
+	return wire.IsRestored(h.Get("X-Bce-Restore"))
 }
 
 // Open implements store.Source.
