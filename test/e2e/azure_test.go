@@ -1,10 +1,8 @@
 package e2e_test
 
 import (
-	"crypto/md5"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -72,11 +70,8 @@ func (c *azureContainer) location(prefix string, options ...string) string {
 	return "azblob://" + c.name + "/" + prefix + "?" + strings.Join(q, "&")
 }
 
-func (c *azureContainer) env(sides ...string) (env []string) {
-	for _, s := range sides {
-		env = append(env, "BRIGADE_"+s+"_ACCESS_KEY="+c.server.Account, "BRIGADE_"+s+"_SECRET_KEY="+c.server.Key)
-	}
-	return env
+func (c *azureContainer) env(sides ...string) []string {
+	return envOf(c.server.Account, c.server.Key, sides)
 }
 
 // holdings reads all blobs under a prefix by the vendor's client.
@@ -94,13 +89,7 @@ func (c *azureContainer) holdings(t *testing.T, prefix string) map[string]object
 			if err != nil {
 				t.Fatalf("get %q: %v", *b.Name, err)
 			}
-			h := md5.New()
-			n, err := io.Copy(h, r.Body)
-			_ = r.Body.Close()
-			if err != nil {
-				t.Fatalf("read %q: %v", *b.Name, err)
-			}
-			all[strings.TrimPrefix(*b.Name, prefix)] = object{n, hex.EncodeToString(h.Sum(nil))}
+			all[strings.TrimPrefix(*b.Name, prefix)] = objectOf(t, *b.Name, r.Body)
 		}
 	}
 	return all
@@ -116,51 +105,20 @@ func blockOf(r *http.Request) uint32 {
 	return binary.BigEndian.Uint32(raw[27:])
 }
 
-// sent counts requests that write content.
-func (c *azureContainer) sent() *atomic.Int64 {
-	n := new(atomic.Int64)
-	c.onRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPut {
-			n.Add(1)
-		}
-		return false
-	})
-	return n
-}
-
 // Files go to Azure and back, where listings can begin at a name and where they cannot; the vendor's own client and the system's
 // diff look at both copies.
 func TestAzureRoundTrip(t *testing.T) {
 	for _, version := range []string{"2026-02-06", "2023-11-03"} {
 		t.Run(version, func(t *testing.T) {
-			source, back, c := ossTree(t), filepath.Join(t.TempDir(), "back"), newAzureContainer(t)
+			source, c := ossTree(t), newAzureContainer(t)
 			for i := range 300 {
 				writeFile(t, filepath.Join(source, fmt.Sprintf("many/%d", i)), 10, uint64(i))
 			}
-			up, down := command{env: c.env("DST")}, command{env: c.env("SRC")}
-			want := holdings(t, source)
-			at := c.location("tree/", "api_version="+version)
-
-			doc := up.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-			if n := int64(len(want)); doc.Objects["copied"] != n {
-				t.Errorf("copied %v, want %d", doc.Objects, n)
-			}
-			same(t, c.holdings(t, "tree/"), want)
-			if p, err := c.client.NewBlobClient("tree/big/in parts").GetProperties(t.Context(), nil); err != nil || p.Metadata["Mtime"] == nil {
-				t.Errorf("the large file: %v, %v", p.Metadata, err)
-			}
-
-			// Without the first run's state, listings and one look at each must be enough.
-			sent := c.sent()
-			fresh := command{env: c.env("DST")}
-			doc = fresh.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-			if n := int64(len(want)); doc.Objects["skipped"] != n || sent.Load() != 0 {
-				t.Errorf("second run: %v, %d requests with content", doc.Objects, sent.Load())
-			}
-
-			down.run(t, "import", at, back, "--yes").want(t, 0)
-			diff(t, source, back)
-			noTemporary(t, back)
+			goesAndComes(t, c, source, c.location("tree/", "api_version="+version), c.env, func() {
+				if p, err := c.client.NewBlobClient("tree/big/in parts").GetProperties(t.Context(), nil); err != nil || p.Metadata["Mtime"] == nil {
+					t.Errorf("the large file: %v, %v", p.Metadata, err)
+				}
+			}, isPut)
 		})
 	}
 }
@@ -233,26 +191,14 @@ func TestAzureUploadIsResumed(t *testing.T) {
 
 // The answer to the commit of an upload is lost: its blocks are gone then, and a look at the blob settles it.
 func TestAzureLostCommit(t *testing.T) {
-	source, c := filepath.Join(t.TempDir(), "source"), newAzureContainer(t)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
+	c := newAzureContainer(t)
 	target, err := url.Parse(c.server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var lost atomic.Bool
-	c.onRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPut && r.URL.Query().Get("comp") == "blocklist" && !lost.Swap(true) {
-			httputil.NewSingleHostReverseProxy(target).ServeHTTP(httptest.NewRecorder(), r)
-			panic(http.ErrAbortHandler)
-		}
-		return false
+	losesCompletion(t, c, httputil.NewSingleHostReverseProxy(target), func(r *http.Request) bool {
+		return isPut(r) && r.URL.Query().Get("comp") == "blocklist"
 	})
-	run := command{env: c.env("DST")}
-	doc := run.run(t, "import", source, c.location("x/"), "--yes", "--json").want(t, 0).document(t)
-	if !lost.Load() || doc.Objects["copied"] != 1 {
-		t.Errorf("lost %v, %v", lost.Load(), doc.Objects)
-	}
-	same(t, c.holdings(t, "x/"), holdings(t, source))
 }
 
 // Mistakes are told in one line that says what to do.

@@ -1,15 +1,11 @@
 package e2e_test
 
 import (
-	"crypto/md5"
-	"encoding/hex"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -42,16 +38,18 @@ func newBOSBucket(t *testing.T) *bosBucket {
 }
 
 // location is a folder's URL for the binary.
-func (b *bosBucket) location(prefix string) string {
-	return "bos://" + b.name + "/" + prefix + "?endpoint=" + url.QueryEscape(b.url)
+func (b *bosBucket) location(prefix string, options ...string) string {
+	return place("bos", b.name, prefix, append(options, "endpoint="+url.QueryEscape(b.url))...)
 }
 
 // env holds the account for sides "SRC" and "DST".
-func (b *bosBucket) env(sides ...string) (env []string) {
-	for _, s := range sides {
-		env = append(env, "BRIGADE_"+s+"_ACCESS_KEY="+b.account.AccessKey, "BRIGADE_"+s+"_SECRET_KEY="+b.account.SecretKey)
-	}
-	return env
+func (b *bosBucket) env(sides ...string) []string {
+	return envOf(b.account.AccessKey, b.account.SecretKey, sides)
+}
+
+// onRequest has a function see the requests first.
+func (b *bosBucket) onRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
+	b.server.OnRequest(hook)
 }
 
 // holdings reads all objects under a prefix by the vendor's client.
@@ -68,13 +66,7 @@ func (b *bosBucket) holdings(t *testing.T, prefix string) map[string]object {
 			if err != nil {
 				t.Fatalf("get %q: %v", o.Key, err)
 			}
-			h := md5.New()
-			n, err := io.Copy(h, r.Body)
-			_ = r.Body.Close()
-			if err != nil {
-				t.Fatalf("read %q: %v", o.Key, err)
-			}
-			all[strings.TrimPrefix(o.Key, prefix)] = object{n, hex.EncodeToString(h.Sum(nil))}
+			all[strings.TrimPrefix(o.Key, prefix)] = objectOf(t, o.Key, r.Body)
 		}
 		marker, more = page.NextMarker, page.IsTruncated
 	}
@@ -83,40 +75,15 @@ func (b *bosBucket) holdings(t *testing.T, prefix string) map[string]object {
 
 // Files go to BOS and back; the vendor's own client and the system's diff look at both copies.
 func TestBOSRoundTrip(t *testing.T) {
-	source, back, b := ossTree(t), filepath.Join(t.TempDir(), "back"), newBOSBucket(t)
-	up, down := command{env: b.env("DST")}, command{env: b.env("SRC")}
-	want := holdings(t, source)
-	at := b.location("tree/")
-
-	doc := up.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-	if n := int64(len(want)); doc.Objects["copied"] != n {
-		t.Errorf("copied %v, want %d", doc.Objects, n)
-	}
-	same(t, b.holdings(t, "tree/"), want)
-	if m, err := b.client.GetObjectMeta(b.name, "tree/big/in parts"); err != nil || !strings.HasPrefix(m.ETag, "-") || m.UserMeta["Mtime"] == "" {
-		t.Errorf("the large file: %+v, %v", m, err)
-	}
-	if open := b.server.NewBucket(b.name).Uploads(); len(open) != 0 {
-		t.Errorf("%d uploads left open", len(open))
-	}
-
-	// Without the first run's state, listings and one look at each must be enough.
-	var sent atomic.Int64
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPut {
-			sent.Add(1)
+	b := newBOSBucket(t)
+	goesAndComes(t, b, ossTree(t), b.location("tree/"), b.env, func() {
+		if m, err := b.client.GetObjectMeta(b.name, "tree/big/in parts"); err != nil || !strings.HasPrefix(m.ETag, "-") || m.UserMeta["Mtime"] == "" {
+			t.Errorf("the large file: %+v, %v", m, err)
 		}
-		return false
-	})
-	fresh := command{env: b.env("DST")}
-	doc = fresh.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-	if n := int64(len(want)); doc.Objects["skipped"] != n || sent.Load() != 0 {
-		t.Errorf("second run: %v, %d objects sent", doc.Objects, sent.Load())
-	}
-
-	down.run(t, "import", at, back, "--yes").want(t, 0)
-	diff(t, source, back)
-	noTemporary(t, back)
+		if open := b.server.NewBucket(b.name).Uploads(); len(open) != 0 {
+			t.Errorf("%d uploads left open", len(open))
+		}
+	}, isPut)
 }
 
 // Within one region the store copies by itself, an appended object and what a link leads to like any other; an archived object
@@ -170,23 +137,10 @@ func TestBOSOtherKinds(t *testing.T) {
 
 // What arrives other than it was sent is found by the CRC64 of the answer, and sent again.
 func TestBOSDamageOnTheWay(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newBOSBucket(t)
-	writeFile(t, filepath.Join(source, "small"), 1000, 1)
-	writeFile(t, filepath.Join(source, "streamed"), 5<<20, 2)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
-	var damaged sync.Map
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodPut {
-			return false
+	damagedOnTheWay(t, newBOSBucket(t), 5<<20, 0, "", func(r *http.Request) string {
+		if !isPut(r) {
+			return ""
 		}
-		if _, done := damaged.LoadOrStore(r.URL.Path, true); done {
-			return false
-		}
-		r.Body = io.NopCloser(&flip{r: r.Body})
-		return false
+		return r.URL.Path
 	})
-	c := command{env: b.env("DST")}
-	c.run(t, "import", source, b.location("x/"), "--yes").want(t, 0)
-	b.server.OnRequest(nil)
-	same(t, b.holdings(t, "x/"), holdings(t, source))
 }

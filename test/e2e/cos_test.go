@@ -11,14 +11,11 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/tencentyun/cos-go-sdk-v5"
 
 	fake "github.com/bucketbrigade/brigade/test/fakes/cos"
@@ -58,11 +55,13 @@ func (b *cosBucket) location(prefix string, options ...string) string {
 }
 
 // env holds the account for sides "SRC" and "DST".
-func (b *cosBucket) env(sides ...string) (env []string) {
-	for _, s := range sides {
-		env = append(env, "BRIGADE_"+s+"_ACCESS_KEY="+b.account.AccessKey, "BRIGADE_"+s+"_SECRET_KEY="+b.account.SecretKey)
-	}
-	return env
+func (b *cosBucket) env(sides ...string) []string {
+	return envOf(b.account.AccessKey, b.account.SecretKey, sides)
+}
+
+// onRequest has a function see the requests first.
+func (b *cosBucket) onRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
+	b.server.OnRequest(hook)
 }
 
 func (b *cosBucket) put(t *testing.T, key, content string, opt *cos.ObjectPutOptions) {
@@ -87,13 +86,7 @@ func (b *cosBucket) holdings(t *testing.T, prefix string) map[string]object {
 			if err != nil {
 				t.Fatalf("get %q: %v", o.Key, err)
 			}
-			h := md5.New()
-			n, err := io.Copy(h, resp.Body)
-			_ = resp.Body.Close()
-			if err != nil {
-				t.Fatalf("read %q: %v", o.Key, err)
-			}
-			all[strings.TrimPrefix(o.Key, prefix)] = object{n, hex.EncodeToString(h.Sum(nil))}
+			all[strings.TrimPrefix(o.Key, prefix)] = objectOf(t, o.Key, resp.Body)
 		}
 		if marker = page.NextMarker; !page.IsTruncated {
 			return all
@@ -103,62 +96,27 @@ func (b *cosBucket) holdings(t *testing.T, prefix string) map[string]object {
 
 // Files go to COS and back; the vendor's own client and the system's diff look at both copies.
 func TestCOSRoundTrip(t *testing.T) {
-	source, back, b := ossTree(t), filepath.Join(t.TempDir(), "back"), newCOSBucket(t)
-	up, down := command{env: b.env("DST")}, command{env: b.env("SRC")}
-	want := holdings(t, source)
-	at := b.location("tree/")
-
-	doc := up.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-	if n := int64(len(want)); doc.Objects["copied"] != n {
-		t.Errorf("copied %v, want %d", doc.Objects, n)
-	}
-	same(t, b.holdings(t, "tree/"), want)
-	if resp, err := b.client.Object.Head(t.Context(), "tree/big/in parts", nil); err != nil || !strings.Contains(resp.Header.Get("Etag"), "-") || resp.Header.Get("X-Cos-Meta-Mtime") == "" {
-		t.Errorf("the large file: %v, %v", resp.Header, err)
-	}
-	if open := b.server.NewBucket(b.name).Uploads(); len(open) != 0 {
-		t.Errorf("%d uploads left open", len(open))
-	}
-
-	// Without the first run's state, listings and one look at each must be enough.
-	var puts atomic.Int64
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPut {
-			puts.Add(1)
+	b := newCOSBucket(t)
+	goesAndComes(t, b, ossTree(t), b.location("tree/"), b.env, func() {
+		if resp, err := b.client.Object.Head(t.Context(), "tree/big/in parts", nil); err != nil || !strings.Contains(resp.Header.Get("Etag"), "-") || resp.Header.Get("X-Cos-Meta-Mtime") == "" {
+			t.Errorf("the large file: %v, %v", resp.Header, err)
 		}
-		return false
-	})
-	fresh := command{env: b.env("DST")}
-	doc = fresh.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-	if n := int64(len(want)); doc.Objects["skipped"] != n || puts.Load() != 0 {
-		t.Errorf("second run: %v, %d objects sent", doc.Objects, puts.Load())
-	}
-	down.run(t, "import", at, back, "--yes").want(t, 0)
-	diff(t, source, back)
-	noTemporary(t, back)
+		if open := b.server.NewBucket(b.name).Uploads(); len(open) != 0 {
+			t.Errorf("%d uploads left open", len(open))
+		}
+	}, isPut)
 }
 
 // Objects of S3 arrive at COS with their metadata, and come back with it.
 func TestS3ToCOSAndBack(t *testing.T) {
-	from, to, b := newBucket(t), newBucket(t), newCOSBucket(t)
-	putWithMetadata(t, from, "page ü.html")
-	from.put(t, "plain", "content")
-	from.put(t, "dir/x+y", "more")
-	there, back := command{env: append(from.env("SRC"), b.env("DST")...)}, command{env: append(to.env("DST"), b.env("SRC")...)}
-	there.run(t, "import", from.location(""), b.location("copy/"), "--yes").want(t, 0)
-	same(t, b.holdings(t, "copy/"), from.holdings(t, ""))
-	resp, err := b.client.Object.Head(t.Context(), "copy/page ü.html", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := resp.Header
-	got := headers{h.Get("Content-Type"), h.Get("Cache-Control"), h.Get("Content-Disposition"), h.Get("Content-Encoding"),
-		h.Get("Content-Language"), h.Get("Expires"), map[string]string{"owner": h.Get("X-Cos-Meta-Owner"), "mtime": h.Get("X-Cos-Meta-Mtime")}}
-	if diff := cmp.Diff(pageHeaders(), got); diff != "" {
-		t.Errorf("metadata at COS:\n%s", diff)
-	}
-	back.run(t, "import", b.location("copy/"), to.location(""), "--yes").want(t, 0)
-	same(t, to.holdings(t, ""), from.holdings(t, ""))
+	b := newCOSBucket(t)
+	to := fromS3AndBack(t, b, func() {
+		resp, err := b.client.Object.Head(t.Context(), "copy/page ü.html", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantPageHeaders(t, resp.Header, "X-Cos-Meta-")
+	})
 	wantMetadata(t, to, "page ü.html")
 }
 
@@ -190,22 +148,9 @@ func TestCOSCopiesByItself(t *testing.T) {
 
 // The end of an upload that came with status 200 and an error in it is a failure that passes: nothing is taken for stored that is not.
 func TestCOSErrorAfterStatus200(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newCOSBucket(t)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
-	var failed atomic.Bool
-	b.server.OnRequest(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodPost || !r.URL.Query().Has("uploadId") || failed.Swap(true) {
-			return false
-		}
+	failsOnce(t, newCOSBucket(t), isCompletion, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, strings.Repeat(" ", 1000)+"<?xml version='1.0' encoding='utf-8' ?><Error><Code>InternalError</Code><Message>Try again.</Message></Error>")
-		return true
 	})
-	c := command{env: b.env("DST")}
-	doc := c.run(t, "import", source, b.location("x/"), "--yes", "--json").want(t, 0).document(t)
-	if doc.Objects["copied"] != 1 || !failed.Load() {
-		t.Errorf("%v, failed once: %v", doc.Objects, failed.Load())
-	}
-	same(t, b.holdings(t, "x/"), holdings(t, source))
 }
 
 // What arrives other than it was sent is found by the CRC64 of the answer, and sent again.
@@ -216,7 +161,7 @@ func TestCOSDamageOnTheWay(t *testing.T) {
 	var damaged atomic.Int64
 	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut && r.Header.Get("Content-Md5") == "" && damaged.Add(1) <= 2 {
-			r.Body = io.NopCloser(&flip{r: r.Body})
+			r.Body = io.NopCloser(&flipAt{r: r.Body})
 		}
 		return false
 	})
@@ -257,12 +202,7 @@ func TestCOSByItsName(t *testing.T) {
 // Every refusal is one line that says which side, what the vendor's code and request ID are, and what to do.
 func TestBadInputOfCOS(t *testing.T) {
 	to := func(change func(*cosBucket), options ...string) func(*testing.T, *command) []string {
-		return func(t *testing.T, c *command) []string {
-			b := newCOSBucket(t)
-			change(b)
-			c.env = b.env("DST")
-			return []string{"import", file(t), b.location("x/", options...)}
-		}
+		return importTo(newCOSBucket, change, options...)
 	}
 	late := func(by time.Duration) func(*cosBucket) {
 		return func(b *cosBucket) {
@@ -274,9 +214,6 @@ func TestBadInputOfCOS(t *testing.T) {
 		}
 	}
 	none := func(*cosBucket) {}
-	at := func(location string) func(*testing.T, *command) []string {
-		return func(t *testing.T, _ *command) []string { return []string{"import", file(t), location} }
-	}
 	for _, b := range []bad{
 		{"wrong secret key", to(func(b *cosBucket) { b.account.SecretKey = "wrong" }), 1, `destination cos://.*SignatureDoesNotMatch.*request .*secret key`},
 		{"wrong access key", to(func(b *cosBucket) { b.account.AccessKey = "AKIDwrong" }), 1, `destination.*InvalidAccessKeyId.*request.*access key`},
@@ -287,21 +224,13 @@ func TestBadInputOfCOS(t *testing.T) {
 		}), 1, `destination.*AccessDenied.*permission`},
 		{"clock 20 minutes behind", to(late(20 * time.Minute)), 1, `destination.*expired.*clock`},
 		{"clock 20 minutes ahead", to(late(-20 * time.Minute)), 1, `destination.*RequestTimeTooSkewed.*clock`},
-		{"expired session token", func(t *testing.T, c *command) []string {
-			args := to(none)(t, c)
-			c.env = append(c.env, "BRIGADE_DST_SESSION_TOKEN="+fake.ExpiredToken)
-			return args
-		}, 1, `destination.*ExpiredToken.*session token`},
-		{"no credentials", func(t *testing.T, c *command) []string {
-			args := to(none)(t, c)
-			c.env = []string{"COS_SECRET_ID=", "COS_SECRETID=", "TENCENTCLOUD_SECRET_ID="}
-			return args
-		}, 1, `destination.*credentials`},
+		{"expired session token", withEnv(to(none), false, "BRIGADE_DST_SESSION_TOKEN="+fake.ExpiredToken), 1, `destination.*ExpiredToken.*session token`},
+		{"no credentials", withEnv(to(none), true, "COS_SECRET_ID=", "COS_SECRETID=", "TENCENTCLOUD_SECRET_ID="), 1, `destination.*credentials`},
 		{"unknown option", to(none, "regoin=x"), 2, `did you mean "region"`},
-		{"bucket without its APPID", at("cos://photos/?region=ap-guangzhou"), 2, `APPID is missing.*cos://photos-1250000000/`},
-		{"bucket inside the endpoint", at("cos://photos-1250000000/?endpoint=photos-1250000000.cos.ap-guangzhou.myqcloud.com"), 2, `endpoint=cos.ap-guangzhou.myqcloud.com`},
-		{"old region", at("cos://photos-1250000000/?region=gz"), 2, `region=ap-guangzhou`},
-		{"no endpoint", at("cos://photos-1250000000/"), 2, `endpoint is missing`},
+		{"bucket without its APPID", importAt("cos://photos/?region=ap-guangzhou"), 2, `APPID is missing.*cos://photos-1250000000/`},
+		{"bucket inside the endpoint", importAt("cos://photos-1250000000/?endpoint=photos-1250000000.cos.ap-guangzhou.myqcloud.com"), 2, `endpoint=cos.ap-guangzhou.myqcloud.com`},
+		{"old region", importAt("cos://photos-1250000000/?region=gz"), 2, `region=ap-guangzhou`},
+		{"no endpoint", importAt("cos://photos-1250000000/"), 2, `endpoint is missing`},
 	} {
 		t.Run(b.name, b.refuse)
 	}
@@ -333,59 +262,14 @@ func TestCOSOtherKinds(t *testing.T) {
 
 // A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more; another's upload stays.
 func TestCOSUploadIsResumed(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newCOSBucket(t)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
+	b := newCOSBucket(t)
 	foreign, _, err := b.client.Object.InitiateMultipartUpload(t.Context(), "x/big", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	held := func() (n int) {
-		for _, u := range b.server.NewBucket(b.name).Uploads() {
-			parts, _ := b.server.NewBucket(b.name).Parts(u.Key, u.ID)
-			n += len(parts)
-		}
-		return n
-	}
-	stuck, ended := make(chan struct{}), make(chan struct{})
-	defer close(ended)
-	var once sync.Once
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if !isPart(r, "5") {
-			return false
-		}
-		_, _ = io.Copy(io.Discard, r.Body) // what it ends with shows below
-		for held() < 4 && r.Context().Err() == nil {
-			runtime.Gosched()
-		}
-		once.Do(func() { close(stuck) })
-		select {
-		case <-r.Context().Done():
-		case <-ended:
-		}
-		return true
-	})
-	c := command{env: b.env("DST"), state: filepath.Join(t.TempDir(), "state")}
-	args := []string{"import", source, b.location("x/"), "--yes", "--json"}
-	p := c.start(t, args...)
-	select {
-	case <-stuck:
-	case <-time.After(time.Minute):
-		t.Error("the last part was never sent after the others")
-	}
-	p.kill(t)
-	var parts atomic.Int64
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Query().Has("partNumber") {
-			parts.Add(1)
-		}
-		return false
-	})
-	c.run(t, args...).want(t, 0)
-	same(t, b.holdings(t, "x/"), holdings(t, source))
-	if parts.Load() != 1 {
-		t.Errorf("%d parts were sent again, want the one that was missing", parts.Load())
-	}
-	if open := b.server.NewBucket(b.name).Uploads(); len(open) != 1 || open[0].ID != foreign.UploadID {
+	held := b.server.NewBucket(b.name)
+	resumed(t, b, isLastPart, hasPart, func() bool { return partsOf(held, "x/big") == 4 })
+	if open := held.Uploads(); len(open) != 1 || open[0].ID != foreign.UploadID {
 		t.Errorf("uploads open at the end: %+v, want the foreign one", open)
 	}
 }

@@ -2,18 +2,12 @@ package e2e_test
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
-	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,11 +52,11 @@ func (b *gsBucket) location(prefix string, options ...string) string {
 }
 
 // env holds the account for sides "SRC" and "DST".
-func (b *gsBucket) env(sides ...string) (env []string) {
-	for _, s := range sides {
-		env = append(env, "BRIGADE_"+s+"_ACCESS_KEY="+b.email, "BRIGADE_"+s+"_SECRET_KEY="+b.key)
-	}
-	return env
+func (b *gsBucket) env(sides ...string) []string { return envOf(b.email, b.key, sides) }
+
+// onRequest has a function see the requests first.
+func (b *gsBucket) onRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
+	b.front.OnRequest(hook)
 }
 
 // holdings reads all objects under a prefix by the vendor's client, which checks their CRC32C.
@@ -81,13 +75,7 @@ func (b *gsBucket) holdings(t *testing.T, prefix string) map[string]object {
 		if err != nil {
 			t.Fatalf("get %q: %v", o.Name, err)
 		}
-		h := md5.New()
-		n, err := io.Copy(h, r)
-		_ = r.Close()
-		if err != nil {
-			t.Fatalf("read %q: %v", o.Name, err)
-		}
-		all[strings.TrimPrefix(o.Name, prefix)] = object{n, hex.EncodeToString(h.Sum(nil))}
+		all[strings.TrimPrefix(o.Name, prefix)] = objectOf(t, o.Name, r)
 	}
 }
 
@@ -114,64 +102,42 @@ func (b *gsBucket) requests() func(what string) int64 {
 func TestGSRoundTrip(t *testing.T) {
 	for _, parts := range []bool{true, false} {
 		t.Run(fmt.Sprintf("parts %v", parts), func(t *testing.T) {
-			source, back, b := ossTree(t), filepath.Join(t.TempDir(), "back"), newGSBucket(t)
-			up, fresh, down := command{env: b.env("DST")}, command{env: b.env("DST")}, command{env: b.env("SRC")}
-			at := b.location("tree/")
+			b := newGSBucket(t)
+			at, env := b.location("tree/"), b.env
 			if !parts {
-				for _, c := range []*command{&up, &fresh, &down} {
-					c.env = []string{"STORAGE_EMULATOR_HOST=" + strings.TrimPrefix(b.behind.URL, "http://")}
-				}
 				at = "gs://" + b.name + "/tree/"
+				env = func(...string) []string {
+					return []string{"STORAGE_EMULATOR_HOST=" + strings.TrimPrefix(b.behind.URL, "http://")}
+				}
 			}
-			want := holdings(t, source)
-			doc := up.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-			if n := int64(len(want)); doc.Objects["copied"] != n {
-				t.Errorf("copied %v, want %d", doc.Objects, n)
-			}
-			same(t, b.holdings(t, "tree/"), want)
-			attrs, err := b.client.Object("tree/big/in parts").Attrs(t.Context())
-			if err != nil || attrs.Metadata["mtime"] == "" {
-				t.Errorf("the large file: %+v, %v", attrs, err)
-			}
-			if open := b.front.Uploads(b.name); len(open) != 0 {
-				t.Errorf("uploads left open: %q", open)
-			}
-
-			// Without the first run's state, listings and one look at each must be enough.
-			count := b.requests()
-			doc = fresh.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-			if n := int64(len(want)); doc.Objects["skipped"] != n || count("write") != 0 {
-				t.Errorf("second run: %v, %d objects sent", doc.Objects, count("write"))
-			}
-
-			down.run(t, "import", at, back, "--yes").want(t, 0)
-			diff(t, source, back)
-			noTemporary(t, back)
+			goesAndComes(t, b, ossTree(t), at, env, func() {
+				attrs, err := b.client.Object("tree/big/in parts").Attrs(t.Context())
+				if err != nil || attrs.Metadata["mtime"] == "" {
+					t.Errorf("the large file: %+v, %v", attrs, err)
+				}
+				if open := b.front.Uploads(b.name); len(open) != 0 {
+					t.Errorf("uploads left open: %q", open)
+				}
+			}, func(r *http.Request) bool { return isPut(r) || strings.HasPrefix(r.URL.Path, "/upload/") })
 		})
 	}
 }
 
 // Objects of S3 arrive with their metadata, but for what Cloud Storage has no field for, and come back with it.
 func TestS3ToGSAndBack(t *testing.T) {
-	from, to, b := newBucket(t), newBucket(t), newGSBucket(t)
-	putWithMetadata(t, from, "page ü.html")
-	from.put(t, "plain", "content")
-	from.put(t, "dir/x+y", "more")
-	there, back := command{env: append(from.env("SRC"), b.env("DST")...)}, command{env: append(to.env("DST"), b.env("SRC")...)}
-	there.run(t, "import", from.location(""), b.location("copy/"), "--yes").want(t, 0)
-	same(t, b.holdings(t, "copy/"), from.holdings(t, ""))
-	a, err := b.client.Object("copy/page ü.html").Attrs(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := pageHeaders()
-	want.Expires = ""
-	got := headers{a.ContentType, a.CacheControl, a.ContentDisposition, a.ContentEncoding, a.ContentLanguage, "", a.Metadata}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("metadata at Cloud Storage:\n%s", diff)
-	}
-	back.run(t, "import", b.location("copy/"), to.location(""), "--yes").want(t, 0)
-	same(t, to.holdings(t, ""), from.holdings(t, ""))
+	b := newGSBucket(t)
+	fromS3AndBack(t, b, func() {
+		a, err := b.client.Object("copy/page ü.html").Attrs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := pageHeaders()
+		want.Expires = ""
+		got := headers{a.ContentType, a.CacheControl, a.ContentDisposition, a.ContentEncoding, a.ContentLanguage, "", a.Metadata}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("metadata at Cloud Storage:\n%s", diff)
+		}
+	})
 }
 
 // By one account the store copies by itself: no content passes here.
@@ -199,47 +165,8 @@ func TestGSCopiesByItself(t *testing.T) {
 
 // A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more.
 func TestGSUploadIsResumed(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newGSBucket(t)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
-	stuck, ended := make(chan struct{}), make(chan struct{})
-	defer close(ended)
-	var once sync.Once
-	var parts atomic.Int64
-	b.front.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if !isPart(r, "5") {
-			return false
-		}
-		_, _ = io.Copy(io.Discard, r.Body) // what it ends with shows below
-		for b.front.Parts(b.name) < 4 && r.Context().Err() == nil {
-			runtime.Gosched()
-		}
-		once.Do(func() { close(stuck) })
-		select {
-		case <-r.Context().Done():
-		case <-ended:
-		}
-		return true
-	})
-	c := command{env: b.env("DST"), state: filepath.Join(t.TempDir(), "state")}
-	args := []string{"import", source, b.location("x/"), "--yes", "--json"}
-	p := c.start(t, args...)
-	select {
-	case <-stuck:
-	case <-time.After(time.Minute):
-		t.Error("the last part was never sent after the others")
-	}
-	p.kill(t)
-	b.front.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Query().Has("partNumber") {
-			parts.Add(1)
-		}
-		return false
-	})
-	c.run(t, args...).want(t, 0)
-	same(t, b.holdings(t, "x/"), holdings(t, source))
-	if parts.Load() != 1 {
-		t.Errorf("%d parts were sent again, want the one that was missing", parts.Load())
-	}
+	b := newGSBucket(t)
+	resumed(t, b, isLastPart, hasPart, func() bool { return b.front.Parts(b.name) == 4 })
 	if open := b.front.Uploads(b.name); len(open) != 0 {
 		t.Errorf("uploads open at the end: %q", open)
 	}
@@ -247,80 +174,25 @@ func TestGSUploadIsResumed(t *testing.T) {
 
 // The answer to the completion of an upload is lost: the upload then is unknown, and a look at the object settles it.
 func TestGSLostCompletion(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newGSBucket(t)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
-	var lost atomic.Bool
-	b.front.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPost && r.URL.Query().Has("uploadId") && !lost.Swap(true) {
-			b.front.ServeHTTP(httptest.NewRecorder(), r)
-			panic(http.ErrAbortHandler)
-		}
-		return false
-	})
-	c := command{env: b.env("DST")}
-	doc := c.run(t, "import", source, b.location("x/"), "--yes", "--json").want(t, 0).document(t)
-	if doc.Objects["copied"] != 1 || !lost.Load() {
-		t.Errorf("%v, answer lost: %v", doc.Objects, lost.Load())
-	}
-	same(t, b.holdings(t, "x/"), holdings(t, source))
+	b := newGSBucket(t)
+	losesCompletion(t, b, b.front, isCompletion)
 }
 
 // What arrives other than it was sent is found, by the sum that goes along or by the CRC32C of the answer, and sent again.
 func TestGSDamageOnTheWay(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newGSBucket(t)
-	writeFile(t, filepath.Join(source, "small"), 1000, 1)
-	writeFile(t, filepath.Join(source, "streamed"), 20<<20, 2)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
-	var damaged sync.Map
-	var n atomic.Int64
-	b.front.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		isUpload := strings.HasPrefix(r.URL.Path, "/upload/")
-		if !isUpload && !r.URL.Query().Has("partNumber") {
-			return false
+	damagedOnTheWay(t, newGSBucket(t), 20<<20, 900, "X-Goog-Hash", func(r *http.Request) string {
+		if !strings.HasPrefix(r.URL.Path, "/upload/") && !hasPart(r) {
+			return ""
 		}
 		// Uploads in one request all go to one path; their sizes differ.
-		if _, done := damaged.LoadOrStore(fmt.Sprint(r.URL.Path, r.URL.Query().Get("partNumber"), r.ContentLength), true); done {
-			return false
-		}
-		n.Add(1)
-		r.Body = io.NopCloser(&flipAt{r: r.Body, at: 900})
-		r.Header.Del("X-Goog-Hash") // as if it had not been known before
-		return false
+		return fmt.Sprint(r.URL.Path, r.URL.Query().Get("partNumber"), r.ContentLength)
 	})
-	c := command{env: b.env("DST")}
-	c.run(t, "import", source, b.location("x/"), "--yes").want(t, 0)
-	b.front.OnRequest(nil)
-	same(t, b.holdings(t, "x/"), holdings(t, source))
-	if n.Load() < 3 {
-		t.Errorf("%d bodies were damaged", n.Load())
-	}
-}
-
-// flipAt changes one byte of what is read.
-type flipAt struct {
-	r  io.Reader
-	at int // bytes before it
-}
-
-// Read reads.
-func (f *flipAt) Read(p []byte) (int, error) {
-	n, err := f.r.Read(p)
-	if f.at >= 0 && f.at < n {
-		p[f.at] ^= 1
-	}
-	f.at -= n
-	return n, err
 }
 
 // Every refusal is one line that says which side, what is wrong, and what to do; none shows a secret.
 func TestBadInputOfGS(t *testing.T) {
 	to := func(change func(*gsBucket), options ...string) func(*testing.T, *command) []string {
-		return func(t *testing.T, c *command) []string {
-			b := newGSBucket(t)
-			change(b)
-			c.env = b.env("DST")
-			return []string{"import", file(t), b.location("x/", options...)}
-		}
+		return importTo(newGSBucket, change, options...)
 	}
 	for _, b := range []bad{
 		{"deleted key", to(func(b *gsBucket) { b.front.DeleteKey() }), 1, `destination gs://.*Invalid JWT Signature.*create a new one`},
@@ -330,10 +202,8 @@ func TestBadInputOfGS(t *testing.T) {
 		{"missing bucket", to(func(b *gsBucket) { b.name = "no-such-bucket" }), 1, `destination.*(404|Not Found).*check the bucket name`},
 		{"clock 20 minutes off", to(func(b *gsBucket) { b.front.Now = func() time.Time { return time.Now().Add(-20 * time.Minute) } }), 1, `destination.*clock`},
 		{"unknown option", to(func(*gsBucket) {}, "endpiont=x"), 2, `did you mean "endpoint"`},
-		{"bucket inside the endpoint", func(t *testing.T, _ *command) []string {
-			return []string{"import", file(t), "gs://photos/?endpoint=photos.storage.googleapis.com"}
-		}, 2, `leave the endpoint out`},
-		{"bucket with a slash in front", func(t *testing.T, _ *command) []string { return []string{"import", file(t), "gs:///photos"} }, 2, `bucket name is missing`},
+		{"bucket inside the endpoint", importAt("gs://photos/?endpoint=photos.storage.googleapis.com"), 2, `leave the endpoint out`},
+		{"bucket with a slash in front", importAt("gs:///photos"), 2, `bucket name is missing`},
 	} {
 		t.Run(b.name, b.refuse)
 	}

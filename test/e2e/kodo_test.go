@@ -8,9 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,7 +17,6 @@ import (
 	"github.com/qiniu/go-sdk/v7/storage"
 
 	fake "github.com/bucketbrigade/brigade/test/fakes/kodo"
-	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
 // kodoBucket is a bucket on a server that verifies signatures, as the binary and the vendor's own client see it.
@@ -46,11 +43,13 @@ func (b *kodoBucket) location(prefix string, options ...string) string {
 }
 
 // env holds the account for sides "SRC" and "DST".
-func (b *kodoBucket) env(sides ...string) (env []string) {
-	for _, s := range sides {
-		env = append(env, "BRIGADE_"+s+"_ACCESS_KEY="+b.account.AccessKey, "BRIGADE_"+s+"_SECRET_KEY="+b.account.SecretKey)
-	}
-	return env
+func (b *kodoBucket) env(sides ...string) []string {
+	return envOf(b.account.AccessKey, b.account.SecretKey, sides)
+}
+
+// onRequest has a function see the requests first.
+func (b *kodoBucket) onRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
+	b.server.OnRequest(hook)
 }
 
 // client is the vendor's own.
@@ -116,34 +115,15 @@ func (b *kodoBucket) requests() func(what string) int64 {
 
 // Files go to Kodo and back; the vendor's own client and the system's diff look at both copies.
 func TestKodoRoundTrip(t *testing.T) {
-	source, back, b := ossTree(t), filepath.Join(t.TempDir(), "back"), newKodoBucket(t)
-	up, down := command{env: b.env("DST")}, command{env: b.env("SRC")}
-	want := holdings(t, source)
-	at := b.location("tree/")
-
-	doc := up.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-	if n := int64(len(want)); doc.Objects["copied"] != n {
-		t.Errorf("copied %v, want %d", doc.Objects, n)
-	}
-	same(t, b.holdings(t, "tree/"), want)
-	if open := b.server.NewBucket(b.name).Uploads(); len(open) != 0 {
-		t.Errorf("%d uploads left open", len(open))
-	}
-	if o := b.server.NewBucket(b.name).Get("tree/big/in parts"); o == nil || o.Header.Get("X-Qn-Meta-Mtime") == "" || o.ETag[0] != 'l' {
-		t.Errorf("the large file has hash %s, which is not that of its content, and metadata %v", o.ETag, o.Header)
-	}
-
-	// Without the first run's state, listings and one look at each must be enough.
-	count := b.requests()
-	fresh := command{env: b.env("DST")}
-	doc = fresh.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-	if n := int64(len(want)); doc.Objects["skipped"] != n || count("write") != 0 {
-		t.Errorf("second run: %v, %d requests with content", doc.Objects, count("write"))
-	}
-
-	down.run(t, "import", at, back, "--yes").want(t, 0)
-	diff(t, source, back)
-	noTemporary(t, back)
+	b := newKodoBucket(t)
+	goesAndComes(t, b, ossTree(t), b.location("tree/"), b.env, func() {
+		if open := b.server.NewBucket(b.name).Uploads(); len(open) != 0 {
+			t.Errorf("%d uploads left open", len(open))
+		}
+		if o := b.server.NewBucket(b.name).Get("tree/big/in parts"); o == nil || o.Header.Get("X-Qn-Meta-Mtime") == "" || o.ETag[0] != 'l' {
+			t.Errorf("the large file has hash %s, which is not that of its content, and metadata %v", o.ETag, o.Header)
+		}
+	}, isKodoUpload)
 }
 
 // Objects of S3 arrive at Kodo and come back.
@@ -179,115 +159,34 @@ func TestKodoCopiesByItself(t *testing.T) {
 
 // A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more.
 func TestKodoUploadIsResumed(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newKodoBucket(t)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
-	stuck, ended := make(chan struct{}), make(chan struct{})
-	defer close(ended)
-	var once sync.Once
-	var parts atomic.Int64
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodPut || !strings.HasSuffix(r.URL.Path, "/18") {
-			return false
-		}
-		_, _ = io.Copy(io.Discard, r.Body) // what it ends with shows below
-		for len(kodoParts(b, "x/big")) < 17 && r.Context().Err() == nil {
-			runtime.Gosched()
-		}
-		once.Do(func() { close(stuck) })
-		select {
-		case <-r.Context().Done():
-		case <-ended:
-		}
-		return true
-	})
-	c := command{env: b.env("DST"), state: filepath.Join(t.TempDir(), "state")}
-	args := []string{"import", source, b.location("x/"), "--yes", "--json"}
-	p := c.start(t, args...)
-	select {
-	case <-stuck:
-	case <-time.After(time.Minute):
-		t.Error("the last part was never sent after the others")
-	}
-	p.kill(t)
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPut {
-			parts.Add(1)
-		}
-		return false
-	})
-	c.run(t, args...).want(t, 0)
-	same(t, b.holdings(t, "x/"), holdings(t, source))
-	if parts.Load() != 1 {
-		t.Errorf("%d parts were sent again, want the one that was missing", parts.Load())
-	}
-	if open := b.server.NewBucket(b.name).Uploads(); len(open) != 0 {
+	b := newKodoBucket(t)
+	held := b.server.NewBucket(b.name)
+	isLast := func(r *http.Request) bool { return isPut(r) && strings.HasSuffix(r.URL.Path, "/18") }
+	resumed(t, b, isLast, isPut, func() bool { return partsOf(held, "x/big") == 17 })
+	if open := held.Uploads(); len(open) != 0 {
 		t.Errorf("uploads open at the end: %+v", open)
 	}
 }
 
-// kodoParts gives the parts that the bucket holds of uploads of a key.
-func kodoParts(b *kodoBucket, key string) (parts []*memory.Part) {
-	held := b.server.NewBucket(b.name)
-	for _, u := range held.Uploads() {
-		if u.Key == key {
-			p, _ := held.Parts(key, u.ID)
-			parts = append(parts, p...)
-		}
-	}
-	return parts
-}
-
 // The answer to the completion of an upload is lost: the upload then is unknown, and a look at the object settles it.
 func TestKodoLostCompletion(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newKodoBucket(t)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
-	var lost atomic.Bool
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPost && strings.Contains(r.URL.Path, "/uploads/") && !lost.Swap(true) {
-			b.server.ServeHTTP(httptest.NewRecorder(), r)
-			panic(http.ErrAbortHandler)
-		}
-		return false
+	b := newKodoBucket(t)
+	losesCompletion(t, b, b.server, func(r *http.Request) bool {
+		return r.Method == http.MethodPost && strings.Contains(r.URL.Path, "/uploads/")
 	})
-	c := command{env: b.env("DST")}
-	doc := c.run(t, "import", source, b.location("x/"), "--yes", "--json").want(t, 0).document(t)
-	if doc.Objects["copied"] != 1 || !lost.Load() {
-		t.Errorf("%v, answer lost: %v", doc.Objects, lost.Load())
-	}
-	same(t, b.holdings(t, "x/"), holdings(t, source))
 }
 
 // What arrives other than it was sent is found: the server refuses it, or its answer tells another sum.
 func TestKodoDamageOnTheWay(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newKodoBucket(t)
-	writeFile(t, filepath.Join(source, "small"), 1000, 1)
-	writeFile(t, filepath.Join(source, "streamed"), 5<<20, 2)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
-	var damaged atomic.Int64
-	var seen sync.Map
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if !isKodoUpload(r) {
-			return false
+	damagedOnTheWay(t, newKodoBucket(t), 5<<20, 900, "Content-Md5", func(r *http.Request) string { // in a form, behind its fields
+		switch {
+		case !isKodoUpload(r):
+			return ""
+		case isPut(r):
+			return r.URL.Path
 		}
-		key := r.URL.Path
-		if r.Method == http.MethodPost {
-			key = "form of " + r.Header.Get("Content-Length")
-		}
-		if _, done := seen.LoadOrStore(key, true); done {
-			return false
-		}
-		damaged.Add(1)
-		r.Header.Del("Content-Md5")
-		r.Body = io.NopCloser(&flipAt{r: r.Body, at: 900}) // in a form, behind its fields
-		return false
+		return "form of " + r.Header.Get("Content-Length")
 	})
-	c := command{env: b.env("DST")}
-	c.run(t, "import", source, b.location("x/"), "--yes").want(t, 0)
-	b.server.OnRequest(nil)
-	same(t, b.holdings(t, "x/"), holdings(t, source))
-	if damaged.Load() < 3 {
-		t.Errorf("%d requests were damaged", damaged.Load())
-	}
 }
 
 // What was uploaded in parts of 4 MiB, as the vendor's tools do it, has the hash of its content: damage is found on reading, in
@@ -338,12 +237,7 @@ func TestKodoDamageIsFoundOnReading(t *testing.T) {
 // Every refusal is one line that says which side, what the vendor's code and request ID are, and what to do.
 func TestBadInputOfKodo(t *testing.T) {
 	to := func(change func(*kodoBucket), options ...string) func(*testing.T, *command) []string {
-		return func(t *testing.T, c *command) []string {
-			b := newKodoBucket(t)
-			change(b)
-			c.env = b.env("DST")
-			return []string{"import", file(t), b.location("x/", options...)}
-		}
+		return importTo(newKodoBucket, change, options...)
 	}
 	none := func(*kodoBucket) {}
 	for _, b := range []bad{
@@ -357,21 +251,11 @@ func TestBadInputOfKodo(t *testing.T) {
 			c.env = b.env("SRC")
 			return []string{"import", "kodo://lonely/?endpoint=" + url.QueryEscape(b.url), filepath.Join(t.TempDir(), "to")}
 		}, 1, `source.*no domain to read from.*domain=`},
-		{"no credentials", func(t *testing.T, c *command) []string {
-			args := to(none)(t, c)
-			c.env = []string{"QINIU_ACCESS_KEY=", "QINIU_SECRET_KEY="}
-			return args
-		}, 1, `destination.*credentials`},
-		{"session token", func(t *testing.T, c *command) []string {
-			args := to(none)(t, c)
-			c.env = append(c.env, "BRIGADE_DST_SESSION_TOKEN=x")
-			return args
-		}, 1, `destination.*no session tokens`},
+		{"no credentials", withEnv(to(none), true, "QINIU_ACCESS_KEY=", "QINIU_SECRET_KEY="), 1, `destination.*credentials`},
+		{"session token", withEnv(to(none), false, "BRIGADE_DST_SESSION_TOKEN=x"), 1, `destination.*no session tokens`},
 		{"unknown option", to(none, "regoin=x"), 2, `did you mean "region"`},
-		{"endpoint of S3", func(t *testing.T, _ *command) []string {
-			return []string{"import", file(t), "kodo://photos/?endpoint=s3-cn-east-1.qiniucs.com"}
-		}, 2, `use s3://photos/`},
-		{"no region", func(t *testing.T, _ *command) []string { return []string{"import", file(t), "kodo://photos/"} }, 2, `region is missing`},
+		{"endpoint of S3", importAt("kodo://photos/?endpoint=s3-cn-east-1.qiniucs.com"), 2, `use s3://photos/`},
+		{"no region", importAt("kodo://photos/"), 2, `region is missing`},
 	} {
 		t.Run(b.name, b.refuse)
 	}

@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/md5"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"encoding/pem"
 	"io"
 	"math/big"
@@ -19,17 +17,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aliyun/aliyun-oss-go-sdk/oss"
-	"github.com/google/go-cmp/cmp"
 
-	"github.com/bucketbrigade/brigade/test/fakes/memory"
 	fake "github.com/bucketbrigade/brigade/test/fakes/oss"
 )
 
@@ -64,11 +58,13 @@ func (b *ossBucket) location(prefix string, options ...string) string {
 }
 
 // env holds the account for sides "SRC" and "DST".
-func (b *ossBucket) env(sides ...string) (env []string) {
-	for _, s := range sides {
-		env = append(env, "BRIGADE_"+s+"_ACCESS_KEY="+b.account.AccessKey, "BRIGADE_"+s+"_SECRET_KEY="+b.account.SecretKey)
-	}
-	return env
+func (b *ossBucket) env(sides ...string) []string {
+	return envOf(b.account.AccessKey, b.account.SecretKey, sides)
+}
+
+// onRequest has a function see the requests first.
+func (b *ossBucket) onRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
+	b.server.OnRequest(hook)
 }
 
 // holdings reads all objects under a prefix by the vendor's client, which checks their CRC64.
@@ -86,13 +82,7 @@ func (b *ossBucket) holdings(t *testing.T, prefix string) map[string]object {
 			if err != nil {
 				t.Fatalf("get %q: %v", o.Key, err)
 			}
-			h := md5.New()
-			n, err := io.Copy(h, r)
-			_ = r.Close()
-			if err != nil {
-				t.Fatalf("read %q: %v", o.Key, err)
-			}
-			all[strings.TrimPrefix(o.Key, prefix)] = object{n, hex.EncodeToString(h.Sum(nil))}
+			all[strings.TrimPrefix(o.Key, prefix)] = objectOf(t, o.Key, r)
 		}
 		if token = page.NextContinuationToken; !page.IsTruncated {
 			return all
@@ -139,58 +129,29 @@ func ossTree(t *testing.T) string {
 func TestOSSRoundTrip(t *testing.T) {
 	for _, signature := range []string{"v4", "v1"} {
 		t.Run(signature, func(t *testing.T) {
-			source, back, b := ossTree(t), filepath.Join(t.TempDir(), "back"), newOSSBucket(t)
-			up, down := command{env: b.env("DST")}, command{env: b.env("SRC")}
-			want := holdings(t, source)
-			at := b.location("tree/", "signature="+signature)
-
-			doc := up.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-			if n := int64(len(want)); doc.Objects["copied"] != n {
-				t.Errorf("copied %v, want %d", doc.Objects, n)
-			}
-			same(t, b.holdings(t, "tree/"), want)
-			if h, err := b.client.GetObjectDetailedMeta("tree/big/in parts"); err != nil || h.Get("X-Oss-Object-Type") != "Multipart" || h.Get("X-Oss-Meta-Mtime") == "" {
-				t.Errorf("the large file: %v, %v", h, err)
-			}
-			if open := b.server.NewBucket(b.name).Uploads(); len(open) != 0 {
-				t.Errorf("%d uploads left open", len(open))
-			}
-
-			// Without the first run's state, listings and one look at each must be enough.
-			count := b.requests()
-			fresh := command{env: b.env("DST")}
-			doc = fresh.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-			if n := int64(len(want)); doc.Objects["skipped"] != n || count("PUT") != 0 {
-				t.Errorf("second run: %v, %d objects sent", doc.Objects, count("PUT"))
-			}
-
-			down.run(t, "import", at, back, "--yes").want(t, 0)
-			diff(t, source, back)
-			noTemporary(t, back)
+			b := newOSSBucket(t)
+			goesAndComes(t, b, ossTree(t), b.location("tree/", "signature="+signature), b.env, func() {
+				if h, err := b.client.GetObjectDetailedMeta("tree/big/in parts"); err != nil || h.Get("X-Oss-Object-Type") != "Multipart" || h.Get("X-Oss-Meta-Mtime") == "" {
+					t.Errorf("the large file: %v, %v", h, err)
+				}
+				if open := b.server.NewBucket(b.name).Uploads(); len(open) != 0 {
+					t.Errorf("%d uploads left open", len(open))
+				}
+			}, isPut)
 		})
 	}
 }
 
 // Objects of S3 arrive at OSS with their metadata, and come back with it.
 func TestS3ToOSSAndBack(t *testing.T) {
-	from, to, b := newBucket(t), newBucket(t), newOSSBucket(t)
-	putWithMetadata(t, from, "page ü.html")
-	from.put(t, "plain", "content")
-	from.put(t, "dir/x+y", "more")
-	there, back := command{env: append(from.env("SRC"), b.env("DST")...)}, command{env: append(to.env("DST"), b.env("SRC")...)}
-	there.run(t, "import", from.location(""), b.location("copy/"), "--yes").want(t, 0)
-	same(t, b.holdings(t, "copy/"), from.holdings(t, ""))
-	h, err := b.client.GetObjectDetailedMeta("copy/page ü.html")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := headers{h.Get("Content-Type"), h.Get("Cache-Control"), h.Get("Content-Disposition"), h.Get("Content-Encoding"),
-		h.Get("Content-Language"), h.Get("Expires"), map[string]string{"owner": h.Get("X-Oss-Meta-Owner"), "mtime": h.Get("X-Oss-Meta-Mtime")}}
-	if diff := cmp.Diff(pageHeaders(), got); diff != "" {
-		t.Errorf("metadata at OSS:\n%s", diff)
-	}
-	back.run(t, "import", b.location("copy/"), to.location(""), "--yes").want(t, 0)
-	same(t, to.holdings(t, ""), from.holdings(t, ""))
+	b := newOSSBucket(t)
+	to := fromS3AndBack(t, b, func() {
+		h, err := b.client.GetObjectDetailedMeta("copy/page ü.html")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantPageHeaders(t, h, "X-Oss-Meta-")
+	})
 	wantMetadata(t, to, "page ü.html")
 }
 
@@ -245,133 +206,34 @@ func TestOSSOtherKinds(t *testing.T) {
 	}
 }
 
-// isPart tells requests that send part n of an upload.
-func isPart(r *http.Request, n string) bool {
-	return r.Method == http.MethodPut && r.URL.Query().Get("partNumber") == n
-}
-
 // A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more.
 func TestOSSUploadIsResumed(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newOSSBucket(t)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
+	b := newOSSBucket(t)
 	foreign, err := b.client.InitiateMultipartUpload("x/big") // someone else's, at the same key
 	if err != nil {
 		t.Fatal(err)
 	}
-	stuck, ended := make(chan struct{}), make(chan struct{})
-	defer close(ended)
-	var once sync.Once
-	var parts atomic.Int64
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if isPart(r, "5") {
-			_, _ = io.Copy(io.Discard, r.Body) // what it ends with shows below
-			for len(partsOf(b, "x/big")) < 4 && r.Context().Err() == nil {
-				runtime.Gosched()
-			}
-			once.Do(func() { close(stuck) })
-			select {
-			case <-r.Context().Done():
-			case <-ended:
-			}
-			return true
-		}
-		return false
-	})
-	c := command{env: b.env("DST"), state: filepath.Join(t.TempDir(), "state")}
-	args := []string{"import", source, b.location("x/"), "--yes", "--json"}
-	p := c.start(t, args...)
-	select {
-	case <-stuck:
-	case <-time.After(time.Minute):
-		t.Error("the last part was never sent after the others")
-	}
-	p.kill(t)
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Query().Has("partNumber") {
-			parts.Add(1)
-		}
-		return false
-	})
-	c.run(t, args...).want(t, 0)
-	same(t, b.holdings(t, "x/"), holdings(t, source))
-	if parts.Load() != 1 {
-		t.Errorf("%d parts were sent again, want the one that was missing", parts.Load())
-	}
-	if open := b.server.NewBucket(b.name).Uploads(); len(open) != 1 || open[0].ID != foreign.UploadID {
+	held := b.server.NewBucket(b.name)
+	resumed(t, b, isLastPart, hasPart, func() bool { return partsOf(held, "x/big") == 4 })
+	if open := held.Uploads(); len(open) != 1 || open[0].ID != foreign.UploadID {
 		t.Errorf("uploads open at the end: %+v, want the foreign one", open)
 	}
 }
 
-// partsOf gives the parts that the bucket holds of uploads of a key.
-func partsOf(b *ossBucket, key string) (parts []*memory.Part) {
-	held := b.server.NewBucket(b.name)
-	for _, u := range held.Uploads() {
-		if u.Key == key {
-			p, _ := held.Parts(key, u.ID)
-			parts = append(parts, p...)
-		}
-	}
-	return parts
-}
-
 // The answer to the completion of an upload is lost: the upload then is unknown, and a look at the object settles it.
 func TestOSSLostCompletion(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newOSSBucket(t)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
-	var lost atomic.Bool
-	b.server.OnRequest(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPost && r.URL.Query().Has("uploadId") && !lost.Swap(true) {
-			b.server.ServeHTTP(httptest.NewRecorder(), r)
-			panic(http.ErrAbortHandler)
-		}
-		return false
-	})
-	c := command{env: b.env("DST")}
-	doc := c.run(t, "import", source, b.location("x/"), "--yes", "--json").want(t, 0).document(t)
-	if doc.Objects["copied"] != 1 || !lost.Load() {
-		t.Errorf("%v, answer lost: %v", doc.Objects, lost.Load())
-	}
-	same(t, b.holdings(t, "x/"), holdings(t, source))
+	b := newOSSBucket(t)
+	losesCompletion(t, b, b.server, isCompletion)
 }
 
 // What arrives other than it was sent is found by the CRC64 of the answer, and sent again.
 func TestOSSDamageOnTheWay(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newOSSBucket(t)
-	writeFile(t, filepath.Join(source, "small"), 1000, 1)
-	writeFile(t, filepath.Join(source, "streamed"), 5<<20, 2)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
-	var damaged sync.Map
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodPut {
-			return false
+	damagedOnTheWay(t, newOSSBucket(t), 5<<20, 0, "Content-Md5", func(r *http.Request) string {
+		if !isPut(r) {
+			return ""
 		}
-		if _, done := damaged.LoadOrStore(r.URL.Path, true); done {
-			return false
-		}
-		r.Body = io.NopCloser(&flip{r: r.Body})
-		r.Header.Del("Content-Md5") // V4 signs it, so this is for requests without
-		return false
+		return r.URL.Path
 	})
-	c := command{env: b.env("DST")}
-	c.run(t, "import", source, b.location("x/"), "--yes").want(t, 0)
-	b.server.OnRequest(nil)
-	same(t, b.holdings(t, "x/"), holdings(t, source))
-}
-
-// flip changes the first byte of what is read.
-type flip struct {
-	r    io.Reader
-	done bool
-}
-
-// Read reads.
-func (f *flip) Read(p []byte) (int, error) {
-	n, err := f.r.Read(p)
-	if n > 0 && !f.done {
-		p[0] ^= 1
-		f.done = true
-	}
-	return n, err
 }
 
 // Real names: the default endpoint, over TLS, the bucket as a sub-domain, through a proxy that leads all of it here.
@@ -457,12 +319,7 @@ func tunnelTo(t *testing.T, addr string) (url string, asked *atomic.Pointer[stri
 // Every refusal is one line that says which side, what the vendor's code and request ID are, and what to do.
 func TestBadInputOfOSS(t *testing.T) {
 	to := func(change func(*ossBucket), options ...string) func(*testing.T, *command) []string {
-		return func(t *testing.T, c *command) []string {
-			b := newOSSBucket(t)
-			change(b)
-			c.env = b.env("DST")
-			return []string{"import", file(t), b.location("x/", options...)}
-		}
+		return importTo(newOSSBucket, change, options...)
 	}
 	none := func(*ossBucket) {}
 	for _, b := range []bad{
@@ -478,21 +335,11 @@ func TestBadInputOfOSS(t *testing.T) {
 			server.NewBucket(b.name)
 			b.server.OnRequest(func(w http.ResponseWriter, r *http.Request) bool { server.ServeHTTP(w, r); return true })
 		}), 1, `destination.*RequestTimeTooSkewed.*clock`},
-		{"expired session token", func(t *testing.T, c *command) []string {
-			args := to(none)(t, c)
-			c.env = append(c.env, "BRIGADE_DST_SESSION_TOKEN="+fake.ExpiredToken)
-			return args
-		}, 1, `destination.*SecurityTokenExpired.*session token`},
-		{"no credentials", func(t *testing.T, c *command) []string {
-			args := to(none)(t, c)
-			c.env = []string{"OSS_ACCESS_KEY_ID=", "ALIBABA_CLOUD_ACCESS_KEY_ID="}
-			return args
-		}, 1, `destination.*credentials`},
+		{"expired session token", withEnv(to(none), false, "BRIGADE_DST_SESSION_TOKEN="+fake.ExpiredToken), 1, `destination.*SecurityTokenExpired.*session token`},
+		{"no credentials", withEnv(to(none), true, "OSS_ACCESS_KEY_ID=", "ALIBABA_CLOUD_ACCESS_KEY_ID="), 1, `destination.*credentials`},
 		{"unknown option", to(none, "regoin=x"), 2, `did you mean "region"`},
-		{"bucket inside the endpoint", func(t *testing.T, _ *command) []string {
-			return []string{"import", file(t), "oss://photos/?endpoint=photos.oss-cn-hangzhou.aliyuncs.com"}
-		}, 2, `endpoint=oss-cn-hangzhou.aliyuncs.com`},
-		{"no endpoint", func(t *testing.T, _ *command) []string { return []string{"import", file(t), "oss://photos/"} }, 2, `endpoint is missing`},
+		{"bucket inside the endpoint", importAt("oss://photos/?endpoint=photos.oss-cn-hangzhou.aliyuncs.com"), 2, `endpoint=oss-cn-hangzhou.aliyuncs.com`},
+		{"no endpoint", importAt("oss://photos/"), 2, `endpoint is missing`},
 	} {
 		t.Run(b.name, b.refuse)
 	}

@@ -9,9 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,15 +40,17 @@ func (b *ussService) location(prefix string, options ...string) string {
 }
 
 // env holds the operator for sides "SRC" and "DST".
-func (b *ussService) env(sides ...string) (env []string) {
-	for _, s := range sides {
-		env = append(env, "BRIGADE_"+s+"_ACCESS_KEY="+b.account.Operator, "BRIGADE_"+s+"_SECRET_KEY="+b.account.Password)
-	}
-	return env
+func (b *ussService) env(sides ...string) []string {
+	return envOf(b.account.Operator, b.account.Password, sides)
+}
+
+// onRequest has a function see the requests first.
+func (b *ussService) onRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
+	b.server.OnRequest(hook)
 }
 
 // holdings is what the server has under a prefix.
-func (b *ussService) holdings(prefix string) map[string]object {
+func (b *ussService) holdings(_ *testing.T, prefix string) map[string]object {
 	all := map[string]object{}
 	held, _ := b.server.NewBucket(b.name).List(prefix, "", math.MaxInt)
 	for _, o := range held {
@@ -64,37 +64,12 @@ func (b *ussService) holdings(prefix string) map[string]object {
 
 // Files go to UPYUN and back, through a server that lists in no order.
 func TestUSSRoundTrip(t *testing.T) {
-	source, back, b := ossTree(t), filepath.Join(t.TempDir(), "back"), newUSSService(t)
-	up, down := command{env: b.env("DST")}, command{env: b.env("SRC")}
-	want := holdings(t, source)
-	at := b.location("tree/")
-
-	doc := up.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-	if n := int64(len(want)); doc.Objects["copied"] != n {
-		t.Errorf("copied %v, want %d", doc.Objects, n)
-	}
-	same(t, b.holdings("tree/"), want)
-	if o := b.server.NewBucket(b.name).Get("tree/big/in parts"); o == nil || o.Header.Get("X-Upyun-Meta-Mtime") == "" {
-		t.Errorf("the large file: %+v", o)
-	}
-
-	// Without the first run's state, listings and one look at each must be enough.
-	var sent atomic.Int64
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPut {
-			sent.Add(1)
+	b := newUSSService(t)
+	goesAndComes(t, b, ossTree(t), b.location("tree/"), b.env, func() {
+		if o := b.server.NewBucket(b.name).Get("tree/big/in parts"); o == nil || o.Header.Get("X-Upyun-Meta-Mtime") == "" {
+			t.Errorf("the large file: %+v", o)
 		}
-		return false
-	})
-	fresh := command{env: b.env("DST")}
-	doc = fresh.run(t, "import", source, at, "--json", "--yes").want(t, 0).document(t)
-	if n := int64(len(want)); doc.Objects["skipped"] != n || sent.Load() != 0 {
-		t.Errorf("second run: %v, %d objects sent", doc.Objects, sent.Load())
-	}
-
-	down.run(t, "import", at, back, "--yes").want(t, 0)
-	diff(t, source, back)
-	noTemporary(t, back)
+	}, isPut)
 }
 
 // Within one service the server copies by itself: no content passes here.
@@ -119,7 +94,7 @@ func TestUSSCopiesByItself(t *testing.T) {
 	if reads.Load() != 0 || copies.Load() != 1 {
 		t.Errorf("%d reads, %d copies by the server", reads.Load(), copies.Load())
 	}
-	same(t, b.holdings("to/"), b.holdings("from/"))
+	same(t, b.holdings(t, "to/"), b.holdings(t, "from/"))
 	if o := b.server.NewBucket(b.name).Get("to/a b+"); o == nil || o.Header.Get("X-Upyun-Meta-Mtime") == "" {
 		t.Errorf("metadata of the copy: %+v", o)
 	}
@@ -127,60 +102,18 @@ func TestUSSCopiesByItself(t *testing.T) {
 
 // A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more.
 func TestUSSUploadIsResumed(t *testing.T) {
-	source, b := filepath.Join(t.TempDir(), "source"), newUSSService(t)
-	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
-	stuck, ended := make(chan struct{}), make(chan struct{})
-	defer close(ended)
-	var once sync.Once
+	b := newUSSService(t)
 	var arrived atomic.Int64
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		switch r.Header.Get("X-Upyun-Part-Id") {
-		case "":
-			return false
-		case "4":
-			_, _ = io.Copy(io.Discard, r.Body) // what it ends with shows below
-			for arrived.Load() < 4 && r.Context().Err() == nil {
-				runtime.Gosched()
-			}
-			once.Do(func() { close(stuck) })
-			select {
-			case <-r.Context().Done():
-			case <-ended:
-			}
-			return true
-		}
-		return false
-	})
-	c := command{env: b.env("DST"), state: filepath.Join(t.TempDir(), "state")}
-	args := []string{"import", source, b.location("x/"), "--yes", "--json"}
+	isAny := func(r *http.Request) bool { return isPut(r) && r.Header.Get("X-Upyun-Part-Id") != "" }
 	inner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.server.ServeHTTP(w, r)
-		if r.Header.Get("X-Upyun-Part-Id") != "" {
+		if isAny(r) {
 			arrived.Add(1)
 		}
 	}))
 	t.Cleanup(inner.Close)
 	b.url = inner.URL
-	args[2] = b.location("x/")
-	p := c.start(t, args...)
-	select {
-	case <-stuck:
-	case <-time.After(time.Minute):
-		t.Error("the last part was never sent after the others")
-	}
-	p.kill(t)
-	var parts atomic.Int64
-	b.server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Header.Get("X-Upyun-Part-Id") != "" && r.Method == http.MethodPut {
-			parts.Add(1)
-		}
-		return false
-	})
-	c.run(t, args...).want(t, 0)
-	same(t, b.holdings("x/"), holdings(t, source))
-	if parts.Load() != 1 {
-		t.Errorf("%d parts were sent again, want the one that was missing", parts.Load())
-	}
+	resumed(t, b, func(r *http.Request) bool { return isAny(r) && r.Header.Get("X-Upyun-Part-Id") == "4" }, isAny, func() bool { return arrived.Load() >= 4 })
 }
 
 // A listing that is refused again and again, as UPYUN does to those who walk many folders, comes to its end all the same.
@@ -209,12 +142,7 @@ func TestUSSThrottledListing(t *testing.T) {
 // Every refusal is one line that says which side, what the vendor's code and request ID are, and what to do.
 func TestBadInputOfUSS(t *testing.T) {
 	to := func(change func(*ussService), options ...string) func(*testing.T, *command) []string {
-		return func(t *testing.T, c *command) []string {
-			b := newUSSService(t)
-			change(b)
-			c.env = b.env("DST")
-			return []string{"import", file(t), b.location("x/", options...)}
-		}
+		return importTo(newUSSService, change, options...)
 	}
 	none := func(*ussService) {}
 	for _, b := range []bad{
@@ -229,16 +157,10 @@ func TestBadInputOfUSS(t *testing.T) {
 			server.NewBucket(b.name)
 			b.server.OnRequest(func(w http.ResponseWriter, r *http.Request) bool { server.ServeHTTP(w, r); return true })
 		}), 1, `destination.*40100002.*clock`},
-		{"no credentials", func(t *testing.T, c *command) []string {
-			args := to(none)(t, c)
-			c.env = []string{"UPYUN_OPERATOR=", "UPYUN_USERNAME=", "UPYUN_PASSWORD="}
-			return args
-		}, 1, `destination.*credentials`},
+		{"no credentials", withEnv(to(none), true, "UPYUN_OPERATOR=", "UPYUN_USERNAME=", "UPYUN_PASSWORD="), 1, `destination.*credentials`},
 		{"unknown option", to(none, "domian=x"), 2, `did you mean "domain"`},
-		{"service inside the endpoint", func(t *testing.T, _ *command) []string {
-			return []string{"import", file(t), "uss://photos/?endpoint=photos.v0.api.upyun.com"}
-		}, 2, `endpoint=v0.api.upyun.com`},
-		{"no service", func(t *testing.T, _ *command) []string { return []string{"import", file(t), "uss:///x/"} }, 2, `service name is missing`},
+		{"service inside the endpoint", importAt("uss://photos/?endpoint=photos.v0.api.upyun.com"), 2, `endpoint=v0.api.upyun.com`},
+		{"no service", importAt("uss:///x/"), 2, `service name is missing`},
 	} {
 		t.Run(b.name, b.refuse)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -24,7 +25,7 @@ func (c *call) change(how func(o *memory.Object)) *fault {
 	changed := *o
 	changed.Header = o.Header.Clone()
 	how(&changed)
-	return asFault(c.b.Put(&changed, nil))
+	return fakehttp.As[*fault](c.b.Put(&changed, nil))
 }
 
 // grant is an entry of an access control list (https://cloud.baidu.com/doc/BOS/s/ekc5ua7o6).

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -137,7 +138,7 @@ func (c *call) complete() *fault {
 		}
 		return whole, nil
 	}, c.condition)
-	switch bad := asFault(err); {
+	switch bad := fakehttp.As[*fault](err); {
 	case !open:
 		return noSuchUpload()
 	case bad != nil:

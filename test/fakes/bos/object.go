@@ -5,17 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"hash/crc32"
-	"hash/crc64"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -47,21 +44,17 @@ func md5Of(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func crcOf(data []byte) string {
-	return strconv.FormatUint(crc64.Checksum(data, crc64.MakeTable(crc64.ECMA)), 10)
-}
-
 // body reads the content of a request and checks the sums that came with it.
 func (c *call) body() ([]byte, *fault) {
-	data, err := io.ReadAll(c.r.Body)
-	if err != nil || c.r.ContentLength >= 0 && int64(len(data)) != c.r.ContentLength {
+	data, ok := fakehttp.Body(c.r)
+	if !ok {
 		return nil, &fault{400, "InvalidHTTPRequest", "There was an error in the body of your HTTP request."}
 	}
 	sum, sha := md5.Sum(data), sha256.Sum256(data)
 	for name, is := range map[string]string{
 		"Content-Md5":             base64.StdEncoding.EncodeToString(sum[:]),
 		"X-Bce-Content-Sha256":    hex.EncodeToString(sha[:]),
-		"X-Bce-Content-Crc64ecma": crcOf(data),
+		"X-Bce-Content-Crc64ecma": fakehttp.CRC64(data),
 		"X-Bce-Content-Crc32":     strconv.FormatUint(uint64(crc32.ChecksumIEEE(data)), 10),
 		"X-Bce-Content-Crc32c":    strconv.FormatUint(uint64(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))), 10),
 	} {
@@ -89,12 +82,7 @@ func userMeta(h http.Header) (http.Header, *fault) {
 
 // kept are the headers of the request that begins an object, but for user metadata.
 func (c *call) kept() (http.Header, *fault) {
-	kept, from := http.Header{}, c.r.Header
-	for _, name := range []string{"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires"} {
-		if v := from.Get(name); v != "" {
-			kept.Set(name, v)
-		}
-	}
+	kept := fakehttp.ContentHeaders(c.r.Header)
 	if kept.Get("Content-Type") == "" {
 		kept.Set("Content-Type", "application/octet-stream")
 	}
@@ -154,15 +142,7 @@ func preconditionFailed() *fault {
 // keep puts an object and gives the fault of a condition that refused.
 func (c *call) keep(o *memory.Object, allow func(*memory.Object) error) *fault {
 	o.Key, o.Modified, o.Class = c.key, c.s.opts.Now(), o.Header.Get(headerClass)
-	return asFault(c.b.Put(o, allow))
-}
-
-func asFault(err error) *fault {
-	var f *fault
-	if errors.As(err, &f) {
-		return f
-	}
-	return nil
+	return fakehttp.As[*fault](c.b.Put(o, allow))
 }
 
 func (c *call) put() *fault {
@@ -207,7 +187,7 @@ func (c *call) stored(etag string, data []byte) {
 }
 
 func setCRCs(h http.Header, data []byte) {
-	h.Set("X-Bce-Content-Crc64ecma", crcOf(data))
+	h.Set("X-Bce-Content-Crc64ecma", fakehttp.CRC64(data))
 	h.Set("X-Bce-Content-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(data)), 10))
 }
 
@@ -334,24 +314,17 @@ func (c *call) get() *fault {
 	switch status {
 	case http.StatusBadRequest, http.StatusRequestedRangeNotSatisfiable:
 		return &fault{status, "InvalidRange", "The requested range is not satisfiable."}
-	case http.StatusPartialContent:
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(o.Data)))
 	}
-	h.Set("Content-Length", strconv.FormatInt(to-from, 10))
-	c.w.WriteHeader(status)
-	if c.r.Method == http.MethodGet {
-		_, _ = c.w.Write(o.Data[from:to]) // the client may be gone
-	}
+	fakehttp.Give(c.w, c.r, o.Data, from, to, status)
 	return nil
 }
 
 // readCondition holds If-Match and If-None-Match against an object (https://cloud.baidu.com/doc/BOS/s/6kc5suqj3).
 func readCondition(h http.Header, o *memory.Object) *fault {
-	match, none := strings.Trim(h.Get("If-Match"), `"`), strings.Trim(h.Get("If-None-Match"), `"`)
-	switch {
-	case match != "" && match != o.ETag:
+	switch fakehttp.ReadStatus(h, o) {
+	case http.StatusPreconditionFailed:
 		return preconditionFailed()
-	case none != "" && none == o.ETag:
+	case http.StatusNotModified:
 		return &fault{304, "NotModified", "Not modified."}
 	}
 	return nil
@@ -359,23 +332,12 @@ func readCondition(h http.Header, o *memory.Object) *fault {
 
 // rangeOf reads "bytes=FROM-TO". A range of an empty object is answered 400 (the vendor's documents of its SDKs).
 func rangeOf(text string, size int64) (from, to int64, status int) {
-	span, ok := strings.CutPrefix(text, "bytes=")
-	first, last, ok2 := strings.Cut(span, "-")
-	if !ok || !ok2 {
-		return 0, size, http.StatusOK
+	if strings.HasPrefix(text, "bytes=-") {
+		return 0, size, http.StatusOK // it knows none that begin at the end
 	}
-	from, err := strconv.ParseInt(first, 10, 64)
-	end := size - 1
-	if err == nil && last != "" {
-		end, err = strconv.ParseInt(last, 10, 64)
+	from, to, status = fakehttp.Range(text, size)
+	if size == 0 && status == http.StatusRequestedRangeNotSatisfiable {
+		status = http.StatusBadRequest
 	}
-	switch {
-	case err != nil, end < from && last != "":
-		return 0, size, http.StatusOK
-	case size == 0:
-		return 0, 0, http.StatusBadRequest
-	case from >= size:
-		return 0, 0, http.StatusRequestedRangeNotSatisfiable
-	}
-	return from, min(end+1, size), http.StatusPartialContent
+	return from, to, status
 }

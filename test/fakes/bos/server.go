@@ -10,14 +10,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -41,11 +40,10 @@ type Options struct {
 
 // Server is one region. It is safe for concurrent use.
 type Server struct {
+	fakehttp.Front
 	opts    Options
-	ids     atomic.Int64
 	mu      sync.Mutex
 	buckets map[string]*bucket
-	hook    func(w http.ResponseWriter, r *http.Request) bool
 }
 
 // bucket is a bucket and where it is.
@@ -76,9 +74,7 @@ func StartWith(t testing.TB, opts Options) (*Server, Options, string) {
 	t.Helper()
 	opts.AccessKey, opts.SecretKey, opts.Region = "test-access-key", "secret-of-the-test", "bj"
 	server := New(opts)
-	h := httptest.NewServer(server)
-	t.Cleanup(h.Close)
-	return server, opts, h.URL
+	return server, opts, fakehttp.Start(t, server)
 }
 
 // NewBucket makes an empty bucket in the server's region, or returns the one that is there.
@@ -96,22 +92,12 @@ func (s *Server) NewBucketIn(name, region string) *memory.Bucket {
 	return b.Bucket
 }
 
-// OnRequest has a function see each request before anything else. It may answer itself, which it tells. nil ends that.
-func (s *Server) OnRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hook = hook
-}
-
 // target is what a request is about.
 type target struct{ bucket, key string }
 
 // targetOf finds bucket and key in the host and the path.
 func (s *Server) targetOf(r *http.Request) (target, *fault) {
-	host := strings.ToLower(r.Host)
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
+	host := fakehttp.Host(r.Host)
 	path := strings.TrimPrefix(r.URL.Path, "/")
 	if name := s.opts.Bound[host]; name != "" {
 		return target{name, path}, nil
@@ -128,16 +114,13 @@ func (s *Server) targetOf(r *http.Request) (target, *fault) {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	hook := s.hook
-	s.mu.Unlock()
 	h := w.Header()
-	n := s.ids.Add(1)
+	n := s.NextID()
 	h.Set("Server", "BceBos")
 	h.Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
 	h.Set("X-Bce-Request-Id", fmt.Sprintf("4db2b34d-654d-4d8a-b49b-%012x", n))
 	h.Set("X-Bce-Debug-Id", fmt.Sprintf("debug-%d", n))
-	if hook != nil && hook(w, r) {
+	if s.Answered(w, r) {
 		return
 	}
 	if bad := s.serve(w, r); bad != nil {

@@ -4,16 +4,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-)
 
-const wireDir = "../../testdata/wire"
+	"github.com/bucketbrigade/brigade/test/fakes/recorded"
+)
 
 // codeOf is the code of an error answer, "" for others; those to HEAD tell their status only.
 func codeOf(w *httptest.ResponseRecorder, method string) string {
@@ -27,22 +24,8 @@ func codeOf(w *httptest.ResponseRecorder, method string) string {
 	return doc.Code
 }
 
-// rebuild makes a request as a server would see it.
-func rebuild(method, host, target, body string, header map[string]string) *http.Request {
-	r := httptest.NewRequest(method, "http://"+host+target, strings.NewReader(body))
-	r.Host = host
-	for name, v := range header {
-		r.Header.Set(name, v)
-	}
-	return r
-}
-
 // TestPublishedVectors: what the vendor prints as signed is computed here, and what differs is not.
 func TestPublishedVectors(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join(wireDir, "bos-vectors.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var vectors []struct {
 		Name, Want string
 		Inputs     struct {
@@ -52,9 +35,7 @@ func TestPublishedVectors(t *testing.T) {
 			Headers                                          map[string]string
 		}
 	}
-	if err := json.Unmarshal(data, &vectors); err != nil {
-		t.Fatal(err)
-	}
+	recorded.Vectors(t, "bos-vectors.json", &vectors)
 	signed := 0
 	for _, v := range vectors {
 		in := v.Inputs
@@ -65,7 +46,7 @@ func TestPublishedVectors(t *testing.T) {
 			continue
 		}
 		signed++
-		r := rebuild(in.Method, in.Host, in.Path+"?"+in.Query, "", in.Headers)
+		r := recorded.HTTP(in.Method, in.Host, in.Path+"?"+in.Query, "", in.Headers)
 		r.ContentLength = in.Length
 		r.Header.Set("Authorization", in.Authorization)
 		s := New(Options{SecretKey: in.SecretKey})
@@ -83,62 +64,22 @@ func TestPublishedVectors(t *testing.T) {
 	}
 }
 
-// recorded is one request of a recording.
-type recorded struct {
-	name, method, target, host, body string
-	header                           map[string]string
-}
-
-// recording reads a file of requests.
-func recording(t *testing.T, name string) (all []recorded) {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(wireDir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	bodies := regexp.MustCompile(`\[body \d+ bytes\] (".*")`)
-	for _, block := range strings.Split(string(data), "### ")[1:] {
-		lines := strings.Split(block, "\n")
-		words := strings.Fields(lines[1])
-		if len(words) != 3 {
-			t.Fatalf("%s: %q", name, lines[1])
-		}
-		r := recorded{name: lines[0], method: words[0], target: words[1], header: map[string]string{}}
-		for _, line := range lines[2:] {
-			if line == "" {
-				break
-			}
-			field, value, _ := strings.Cut(line, ":")
-			r.header[field] = strings.TrimSpace(value)
-		}
-		r.host = r.header["Host"]
-		delete(r.header, "Host")
-		if m := bodies.FindStringSubmatch(block); m != nil {
-			if r.body, err = strconv.Unquote(m[1]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		all = append(all, r)
-	}
-	return all
-}
-
 // TestRecordedRequests replays what the vendor's SDK sent: each passes the verifier, and none does with a header, the query,
 // the path, the method or the host changed, or when it has become old.
 func TestRecordedRequests(t *testing.T) {
-	all := recording(t, "bce-sdk-go.txt")
+	all := recorded.Requests(t, "bce-sdk-go.txt")
 	if len(all) != 11 {
 		t.Fatalf("%d requests, want 11", len(all))
 	}
 	for _, r := range all {
-		at, err := time.Parse(timeISO, r.header["X-Bce-Date"])
+		at, err := time.Parse(timeISO, r.Header["X-Bce-Date"])
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := New(Options{AccessKey: "akxx", SecretKey: "skxx", Now: func() time.Time { return at }})
 		s.NewBucket("bkt")
 		send := func(change func(*http.Request)) string {
-			req := rebuild(r.method, r.host, r.target, r.body, r.header)
+			req := r.HTTP()
 			change(req)
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, req)
@@ -147,11 +88,11 @@ func TestRecordedRequests(t *testing.T) {
 		switch code := send(func(*http.Request) {}); code {
 		case "", "NoSuchKey", "NoSuchUpload", "404": // the stub had what is not here
 		case "NotImplemented": // a listing by folders
-			if r.name != "list" {
-				t.Errorf("%s: %s", r.name, code)
+			if r.Name != "list" {
+				t.Errorf("%s: %s", r.Name, code)
 			}
 		default:
-			t.Errorf("%s: %s %s: %s", r.name, r.method, r.target, code)
+			t.Errorf("%s: %s %s: %s", r.Name, r.Method, r.Target, code)
 		}
 		for what, change := range map[string]func(*http.Request){
 			"a header more":  func(req *http.Request) { req.Header.Set("X-Bce-Meta-Forged", "1") },
@@ -165,15 +106,15 @@ func TestRecordedRequests(t *testing.T) {
 				req.Header.Set("Authorization", strings.Replace(req.Header.Get("Authorization"), "/1800/", "/1801/", 1))
 			},
 		} {
-			if code := send(change); code != "SignatureDoesNotMatch" && (r.method != http.MethodHead || code != "403") {
-				t.Errorf("%s: %s %s with %s: %q, want SignatureDoesNotMatch", r.name, r.method, r.target, what, code)
+			if code := send(change); code != "SignatureDoesNotMatch" && (r.Method != http.MethodHead || code != "403") {
+				t.Errorf("%s: %s %s with %s: %q, want SignatureDoesNotMatch", r.Name, r.Method, r.Target, what, code)
 			}
 		}
 		for what, later := range map[string]time.Duration{"behind": -20 * time.Minute, "old": 31 * time.Minute} {
 			was := at
 			at = at.Add(later)
-			if code := send(func(*http.Request) {}); code != "RequestExpired" && (r.method != http.MethodHead || code != "400") {
-				t.Errorf("%s: with a server whose clock is %s: %q", r.name, what, code)
+			if code := send(func(*http.Request) {}); code != "RequestExpired" && (r.Method != http.MethodHead || code != "400") {
+				t.Errorf("%s: with a server whose clock is %s: %q", r.Name, what, code)
 			}
 			at = was
 		}

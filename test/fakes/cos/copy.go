@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -49,7 +50,7 @@ func (c *call) copiedRange() ([]byte, *fault) {
 	if bad != nil {
 		return nil, bad
 	}
-	from, to, status := rangeOf(c.r.Header.Get("X-Cos-Copy-Source-Range"), int64(len(o.Data)))
+	from, to, status := fakehttp.Range(c.r.Header.Get("X-Cos-Copy-Source-Range"), int64(len(o.Data)))
 	if status == http.StatusRequestedRangeNotSatisfiable {
 		return nil, &fault{400, "InvalidArgument", "The x-cos-copy-source-range is not valid."}
 	}
@@ -108,13 +109,13 @@ func (c *call) copyObject() *fault {
 	dst := &memory.Object{
 		Key: c.key, Data: from.Data, ETag: etagOf(from.Data, header), Header: header, Type: typeNormal, Class: class, Modified: c.s.opts.Now(),
 	}
-	if bad := asFault(c.b.Put(dst, c.forbidsOverwrite)); bad != nil {
+	if bad := fakehttp.As[*fault](c.b.Put(dst, c.forbidsOverwrite)); bad != nil {
 		return bad
 	}
 	return c.answer(struct {
 		XMLName                   xml.Name `xml:"CopyObjectResult"`
 		ETag, CRC64, LastModified string
-	}{ETag: `"` + dst.ETag + `"`, CRC64: crcOf(dst.Data), LastModified: stampXML(dst.Modified)})
+	}{ETag: `"` + dst.ETag + `"`, CRC64: fakehttp.CRC64(dst.Data), LastModified: stampXML(dst.Modified)})
 }
 
 // inherit takes headers and user metadata from a source, and none from the request.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -59,7 +60,7 @@ func (c *call) change(name, value string) *fault {
 	changed := *o
 	changed.Header = maps.Clone(o.Header)
 	changed.Header.Set(name, value)
-	return asFault(c.b.Put(&changed, nil))
+	return fakehttp.As[*fault](c.b.Put(&changed, nil))
 }
 
 func (c *call) putACL() *fault {

@@ -16,7 +16,7 @@ const maxKeys = 1000
 
 // most reads how many entries a page is to have.
 func (c *call) most(name string) (int, *fault) {
-	text := c.param(name)
+	text := c.q.Get(name)
 	if text == "" {
 		return maxKeys, nil
 	}
@@ -29,7 +29,7 @@ func (c *call) most(name string) (int, *fault) {
 
 // encoded gives a key as the listing's encoding-type wants it.
 func (c *call) encoded(key string) string {
-	if c.param("encoding-type") == "url" {
+	if c.q.Get("encoding-type") == "url" {
 		return encode(key)
 	}
 	return key
@@ -66,9 +66,9 @@ func (c *call) listObjects() *fault {
 	if bad != nil {
 		return bad
 	}
-	prefix, marker, delimiter := c.param("prefix"), c.param("marker"), c.param("delimiter")
+	prefix, marker, delimiter := c.q.Get("prefix"), c.q.Get("marker"), c.q.Get("delimiter")
 	doc := listing{
-		Name: c.name, EncodingType: c.param("encoding-type"), Prefix: c.encoded(prefix), Marker: c.encoded(marker), MaxKeys: n, Delimiter: c.encoded(delimiter),
+		Name: c.name, EncodingType: c.q.Get("encoding-type"), Prefix: c.encoded(prefix), Marker: c.encoded(marker), MaxKeys: n, Delimiter: c.encoded(delimiter),
 	}
 	next := marker
 	for {
@@ -138,7 +138,7 @@ func (c *call) listUploads() *fault {
 	if bad != nil {
 		return bad
 	}
-	marker, idMarker, prefix := c.param("key-marker"), c.param("upload-id-marker"), c.param("prefix")
+	marker, idMarker, prefix := c.q.Get("key-marker"), c.q.Get("upload-id-marker"), c.q.Get("prefix")
 	doc := struct {
 		XMLName            xml.Name `xml:"ListMultipartUploadsResult"`
 		Bucket             string
@@ -152,7 +152,7 @@ func (c *call) listUploads() *fault {
 		IsTruncated        bool
 		Upload             []upload
 	}{
-		Bucket: c.name, EncodingType: c.param("encoding-type"), KeyMarker: c.encoded(marker), UploadIdMarker: idMarker, Prefix: c.encoded(prefix), MaxUploads: n,
+		Bucket: c.name, EncodingType: c.q.Get("encoding-type"), KeyMarker: c.encoded(marker), UploadIdMarker: idMarker, Prefix: c.encoded(prefix), MaxUploads: n,
 	}
 	for _, u := range c.b.Uploads() {
 		if !strings.HasPrefix(u.Key, prefix) || u.Key < marker || u.Key == marker && marker != "" && (idMarker == "" || u.ID <= idMarker) {

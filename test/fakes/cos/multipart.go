@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -32,7 +33,7 @@ func (c *call) createUpload() *fault {
 	if header.Get("Content-Type") == "" {
 		header.Set("Content-Type", "application/octet-stream")
 	}
-	if bad := asFault(c.forbidsOverwrite(c.b.Get(c.key))); bad != nil {
+	if bad := fakehttp.As[*fault](c.forbidsOverwrite(c.b.Get(c.key))); bad != nil {
 		return bad
 	}
 	id := c.b.CreateUpload(memory.Upload{Key: c.key, Header: header, Class: class, Began: c.s.opts.Now()})
@@ -45,7 +46,7 @@ func (c *call) createUpload() *fault {
 
 // putPart takes a part, from the request or from another object.
 func (c *call) putPart() *fault {
-	n, err := strconv.Atoi(c.param("partNumber"))
+	n, err := strconv.Atoi(c.q.Get("partNumber"))
 	if err != nil || n < 1 || n > mostParts {
 		return &fault{400, "InvalidArgument", "partNumber must be an integer between 1 and 10000."}
 	}
@@ -61,7 +62,7 @@ func (c *call) putPart() *fault {
 		return bad
 	}
 	p := &memory.Part{Number: n, Data: data, ETag: md5Of(data), Modified: c.s.opts.Now()}
-	if !c.b.PutPart(c.key, c.param("uploadId"), p) {
+	if !c.b.PutPart(c.key, c.q.Get("uploadId"), p) {
 		return noSuchUpload()
 	}
 	if copied {
@@ -69,7 +70,7 @@ func (c *call) putPart() *fault {
 			XMLName             xml.Name `xml:"CopyPartResult"`
 			ETag, CRC64         string
 			LastModified, Range string `xml:",omitempty"`
-		}{ETag: `"` + p.ETag + `"`, CRC64: crcOf(data), LastModified: stampXML(p.Modified)})
+		}{ETag: `"` + p.ETag + `"`, CRC64: fakehttp.CRC64(data), LastModified: stampXML(p.Modified)})
 	}
 	c.acknowledge(p.ETag, data, nil)
 	return nil
@@ -87,11 +88,11 @@ func (c *call) listParts() *fault {
 	if bad != nil {
 		return bad
 	}
-	parts, ok := c.b.Parts(c.key, c.param("uploadId"))
+	parts, ok := c.b.Parts(c.key, c.q.Get("uploadId"))
 	if !ok {
 		return noSuchUpload()
 	}
-	marker, _ := strconv.Atoi(c.param("part-number-marker"))
+	marker, _ := strconv.Atoi(c.q.Get("part-number-marker"))
 	doc := struct {
 		XMLName              xml.Name `xml:"ListPartsResult"`
 		Bucket               string
@@ -103,7 +104,7 @@ func (c *call) listParts() *fault {
 		MaxParts             int
 		IsTruncated          bool
 		Part                 []heldPart
-	}{EncodingType: c.param("encoding-type"), Bucket: c.name, Key: c.encoded(c.key), UploadId: c.param("uploadId"), PartNumberMarker: marker, MaxParts: n}
+	}{EncodingType: c.q.Get("encoding-type"), Bucket: c.name, Key: c.encoded(c.key), UploadId: c.q.Get("uploadId"), PartNumberMarker: marker, MaxParts: n}
 	for _, p := range parts {
 		if p.Number <= marker {
 			continue
@@ -133,7 +134,7 @@ func (c *call) complete() *fault {
 		return bad
 	}
 	var whole *memory.Object
-	open, err := c.b.Complete(c.key, c.param("uploadId"), func(u *memory.Upload) (*memory.Object, error) {
+	open, err := c.b.Complete(c.key, c.q.Get("uploadId"), func(u *memory.Upload) (*memory.Object, error) {
 		data, tags, bad := joinParts(u, doc.Part)
 		if bad != nil {
 			return nil, bad
@@ -144,7 +145,7 @@ func (c *call) complete() *fault {
 		}
 		return whole, nil
 	}, c.forbidsOverwrite)
-	switch bad := asFault(err); {
+	switch bad := fakehttp.As[*fault](err); {
 	case !open:
 		return noSuchUpload()
 	case bad != nil:
@@ -183,7 +184,7 @@ func joinParts(u *memory.Upload, chosen []chosenPart) (data []byte, tags string,
 }
 
 func (c *call) abort() *fault {
-	if !c.b.Abort(c.key, c.param("uploadId")) {
+	if !c.b.Abort(c.key, c.q.Get("uploadId")) {
 		return noSuchUpload()
 	}
 	c.w.WriteHeader(http.StatusNoContent)

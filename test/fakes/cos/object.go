@@ -5,16 +5,12 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
-	"fmt"
-	"hash/crc64"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -47,14 +43,10 @@ func etagOf(data []byte, h http.Header) string {
 	return md5Of(data)
 }
 
-func crcOf(data []byte) string {
-	return strconv.FormatUint(crc64.Checksum(data, crc64.MakeTable(crc64.ECMA)), 10)
-}
-
 // body reads the content of a request and checks the sums that came with it.
 func (c *call) body() ([]byte, *fault) {
-	data, err := io.ReadAll(c.r.Body)
-	if err != nil || c.r.ContentLength >= 0 && int64(len(data)) != c.r.ContentLength {
+	data, ok := fakehttp.Body(c.r)
+	if !ok {
 		return nil, &fault{400, "IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header."}
 	}
 	if want := c.r.Header.Get("Content-Md5"); want != "" {
@@ -81,12 +73,7 @@ func isUserName(name string) bool {
 
 // kept are the headers of a write that stay with the object.
 func (c *call) kept() (http.Header, *fault) {
-	h, out, user := c.r.Header, http.Header{}, 0
-	for _, name := range []string{"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires"} {
-		if v := h.Get(name); v != "" {
-			out.Set(name, v)
-		}
-	}
+	h, out, user := c.r.Header, fakehttp.ContentHeaders(c.r.Header), 0
 	for name, v := range h {
 		short, ok := strings.CutPrefix(name, metaPrefix)
 		if !ok {
@@ -162,14 +149,6 @@ func (c *call) forbidsOverwrite(now *memory.Object) error {
 	return nil
 }
 
-func asFault(err error) *fault {
-	var f *fault
-	if errors.As(err, &f) {
-		return f
-	}
-	return nil
-}
-
 func (c *call) put() *fault {
 	if c.r.ContentLength > 5<<30 {
 		return &fault{400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed object size."}
@@ -192,7 +171,7 @@ func (c *call) put() *fault {
 	o := &memory.Object{
 		Key: c.key, Data: data, ETag: etagOf(data, header), Header: header, Type: typeNormal, Class: class, Modified: c.s.opts.Now(),
 	}
-	if bad := asFault(c.b.Put(o, c.forbidsOverwrite)); bad != nil {
+	if bad := fakehttp.As[*fault](c.b.Put(o, c.forbidsOverwrite)); bad != nil {
 		return bad
 	}
 	c.acknowledge(o.ETag, data, header)
@@ -203,7 +182,7 @@ func (c *call) put() *fault {
 func (c *call) acknowledge(etag string, data []byte, kept http.Header) {
 	h := c.w.Header()
 	h.Set("Etag", `"`+etag+`"`)
-	h.Set(headerCRC, crcOf(data))
+	h.Set(headerCRC, fakehttp.CRC64(data))
 	if how := kept.Get(headerSSE); how != "" {
 		h.Set(headerSSE, how)
 	}
@@ -220,7 +199,7 @@ func (c *call) putLink() *fault {
 	if bad != nil {
 		return bad
 	}
-	return asFault(c.b.Put(&memory.Object{
+	return fakehttp.As[*fault](c.b.Put(&memory.Object{
 		Key: c.key, Data: []byte(to), ETag: md5Of([]byte(to)), Header: header, Type: typeSymlink, Class: "STANDARD", Target: to, Modified: c.s.opts.Now(),
 	}, c.forbidsOverwrite))
 }
@@ -291,59 +270,23 @@ func (c *call) get() *fault {
 	if o.Type == typeSymlink {
 		h.Set("X-Cos-Object-Type", typeSymlink)
 	} else {
-		h.Set(headerCRC, crcOf(o.Data)) // of the whole, for ranges too
+		h.Set(headerCRC, fakehttp.CRC64(o.Data)) // of the whole, for ranges too
 	}
-	from, to, status := rangeOf(c.r.Header.Get("Range"), int64(len(o.Data)))
+	from, to, status := fakehttp.Range(c.r.Header.Get("Range"), int64(len(o.Data)))
 	if status == http.StatusRequestedRangeNotSatisfiable {
 		return &fault{status, "InvalidRange", "The requested range is not satisfiable."}
 	}
-	if status == http.StatusPartialContent {
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(o.Data)))
-	}
-	h.Set("Content-Length", strconv.FormatInt(to-from, 10))
-	c.w.WriteHeader(status)
-	if c.r.Method == http.MethodGet {
-		_, _ = c.w.Write(o.Data[from:to]) // the client may be gone
-	}
+	fakehttp.Give(c.w, c.r, o.Data, from, to, status)
 	return nil
 }
 
 // readCondition holds If-Match and If-None-Match against an object.
 func readCondition(h http.Header, o *memory.Object) *fault {
-	match, none := strings.Trim(h.Get("If-Match"), `"`), strings.Trim(h.Get("If-None-Match"), `"`)
-	switch {
-	case match != "" && match != o.ETag:
+	switch fakehttp.ReadStatus(h, o) {
+	case http.StatusPreconditionFailed:
 		return &fault{412, "PreconditionFailed", "Precondition not match."}
-	case none != "" && none == o.ETag:
+	case http.StatusNotModified:
 		return &fault{304, "NotModified", "Not Modified"}
 	}
 	return nil
-}
-
-// rangeOf reads "bytes=FROM-TO"; what it cannot read gives all.
-func rangeOf(text string, size int64) (from, to int64, status int) {
-	span, ok := strings.CutPrefix(text, "bytes=")
-	first, last, ok2 := strings.Cut(span, "-")
-	if !ok || !ok2 {
-		return 0, size, http.StatusOK
-	}
-	if first == "" {
-		n, err := strconv.ParseInt(last, 10, 64)
-		if err != nil || n <= 0 {
-			return 0, size, http.StatusOK
-		}
-		return max(size-n, 0), size, http.StatusPartialContent
-	}
-	from, err := strconv.ParseInt(first, 10, 64)
-	end := size - 1
-	if err == nil && last != "" {
-		end, err = strconv.ParseInt(last, 10, 64)
-	}
-	switch {
-	case err != nil, end < from && last != "":
-		return 0, size, http.StatusOK
-	case from >= size:
-		return 0, 0, http.StatusRequestedRangeNotSatisfiable
-	}
-	return from, min(end+1, size), http.StatusPartialContent
 }

@@ -14,14 +14,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -43,11 +42,10 @@ type Options struct {
 
 // Server is one region. It is safe for concurrent use.
 type Server struct {
+	fakehttp.Front
 	opts    Options
-	ids     atomic.Int64
 	mu      sync.Mutex
 	buckets map[string]*bucket
-	hook    func(w http.ResponseWriter, r *http.Request) bool
 }
 
 // bucket is a bucket and what is particular about it.
@@ -79,9 +77,7 @@ func Start(t testing.TB) (server *Server, opts Options, url string) {
 	t.Helper()
 	opts = Options{AccessKey: "AKIDtest", SecretKey: "secret-of-the-test", Region: "ap-guangzhou"}
 	server = New(opts)
-	h := httptest.NewServer(server)
-	t.Cleanup(h.Close)
-	return server, opts, h.URL
+	return server, opts, fakehttp.Start(t, server)
 }
 
 // NewBucket makes an empty bucket of the server's account, or returns the one that is there.
@@ -99,13 +95,6 @@ func (s *Server) NewBucketOf(name string, kind Kind) *memory.Bucket {
 	return b.Bucket
 }
 
-// OnRequest has a function see each request before anything else. It may answer itself, which it tells. nil ends that.
-func (s *Server) OnRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hook = hook
-}
-
 // target is what a request is about.
 type target struct{ bucket, key string }
 
@@ -115,10 +104,7 @@ func (s *Server) targetOf(host string, u *url.URL) (target, *fault) {
 	if bad != nil {
 		return target{}, bad
 	}
-	host = strings.ToLower(host)
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
+	host = fakehttp.Host(host)
 	if name := s.opts.Bound[host]; name != "" {
 		return target{name, path}, nil
 	}
@@ -174,14 +160,11 @@ func mergedPath(u *url.URL) (string, *fault) {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	hook := s.hook
-	s.mu.Unlock()
 	h := w.Header()
 	h.Set("Server", "tencent-cos")
 	h.Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
-	h.Set("X-Cos-Request-Id", base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "6720_%012d", s.ids.Add(1))))
-	if hook != nil && hook(w, r) {
+	h.Set("X-Cos-Request-Id", base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "6720_%012d", s.NextID())))
+	if s.Answered(w, r) {
 		return
 	}
 	if bad := s.serve(w, r); bad != nil {
@@ -235,18 +218,9 @@ type call struct {
 	b    *bucket
 	w    http.ResponseWriter
 	r    *http.Request
-	q    map[string][]string
+	q    url.Values
 	name string // of the bucket
 	key  string
-}
-
-func (c *call) has(name string) bool { _, ok := c.q[name]; return ok }
-
-func (c *call) param(name string) string {
-	if v := c.q[name]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
 }
 
 func (c *call) onBucket() *fault {
@@ -254,11 +228,11 @@ func (c *call) onBucket() *fault {
 	switch {
 	case c.r.Method == http.MethodHead:
 		return nil
-	case c.r.Method == http.MethodGet && c.has("uploads"):
+	case c.r.Method == http.MethodGet && c.q.Has("uploads"):
 		return c.listUploads()
-	case c.r.Method == http.MethodGet && !c.has("versions") && !c.has("acl") && !c.has("list-type"):
+	case c.r.Method == http.MethodGet && !c.q.Has("versions") && !c.q.Has("acl") && !c.q.Has("list-type"):
 		return c.listObjects()
-	case c.r.Method == http.MethodPost && c.has("delete"):
+	case c.r.Method == http.MethodPost && c.q.Has("delete"):
 		return c.deleteMany()
 	}
 	return notImplemented(c.r)
@@ -275,15 +249,15 @@ func (c *call) onObject() *fault {
 		return c.onPut()
 	case http.MethodPost:
 		switch {
-		case c.has("uploads"):
+		case c.q.Has("uploads"):
 			return c.createUpload()
-		case c.has("uploadId"):
+		case c.q.Has("uploadId"):
 			return c.complete()
-		case c.has("restore"):
+		case c.q.Has("restore"):
 			return c.restore()
 		}
 	case http.MethodDelete:
-		if c.has("uploadId") {
+		if c.q.Has("uploadId") {
 			return c.abort()
 		}
 		c.b.Delete(c.key)
@@ -295,13 +269,13 @@ func (c *call) onObject() *fault {
 
 func (c *call) onRead() *fault {
 	switch {
-	case c.has("symlink"):
+	case c.q.Has("symlink"):
 		return c.getLink()
-	case c.has("uploadId"):
+	case c.q.Has("uploadId"):
 		return c.listParts()
-	case c.has("tagging"):
+	case c.q.Has("tagging"):
 		return c.getTags()
-	case c.has("acl"):
+	case c.q.Has("acl"):
 		return c.getACL()
 	}
 	return c.get()
@@ -309,13 +283,13 @@ func (c *call) onRead() *fault {
 
 func (c *call) onPut() *fault {
 	switch {
-	case c.has("partNumber"):
+	case c.q.Has("partNumber"):
 		return c.putPart()
-	case c.has("symlink"):
+	case c.q.Has("symlink"):
 		return c.putLink()
-	case c.has("tagging"):
+	case c.q.Has("tagging"):
 		return c.putTags()
-	case c.has("acl"):
+	case c.q.Has("acl"):
 		return c.putACL()
 	case c.r.Header.Get("X-Cos-Copy-Source") != "":
 		return c.copyObject()

@@ -1,21 +1,17 @@
 package cos
 
 import (
-	"encoding/json"
 	"encoding/xml"
 	"hash/crc64"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-)
 
-const wireDir = "../../testdata/wire"
+	"github.com/bucketbrigade/brigade/test/fakes/recorded"
+)
 
 // codeOf is the code of an error answer, "" for others.
 func codeOf(w *httptest.ResponseRecorder) string {
@@ -29,12 +25,8 @@ func codeOf(w *httptest.ResponseRecorder) string {
 // rebuild makes a request as a server would see it.
 func rebuild(t *testing.T, method, host, target, body string, header map[string]string) *http.Request {
 	t.Helper()
-	r := httptest.NewRequest(method, "http://"+host+target, strings.NewReader(body))
-	r.Host = host
+	r := recorded.HTTP(method, host, target, body, header)
 	r.ContentLength = -1
-	for name, v := range header {
-		r.Header.Set(name, v)
-	}
 	if n, err := strconv.ParseInt(header["Content-Length"], 10, 64); err == nil {
 		r.ContentLength = n
 	}
@@ -54,13 +46,7 @@ type vector struct {
 
 func vectors(t *testing.T) (all []vector) {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(wireDir, "cos-vectors.json"))
-	if err == nil {
-		err = json.Unmarshal(data, &all)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	recorded.Vectors(t, "cos-vectors.json", &all)
 	return all
 }
 
@@ -116,62 +102,24 @@ func TestPublishedVectors(t *testing.T) {
 	}
 }
 
-// recorded is one request of a recording.
-type recorded struct {
-	name, method, target, host, body string
-	header                           map[string]string
-}
-
-// recording reads a file of requests.
-func recording(t *testing.T, name string) (all []recorded) {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(wireDir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	bodies := regexp.MustCompile(`\[body \d+ bytes\] "(.*)"`)
-	for _, block := range strings.Split(string(data), "### ")[1:] {
-		lines := strings.Split(block, "\n")
-		words := strings.Fields(lines[1])
-		if len(words) != 3 {
-			continue
-		}
-		r := recorded{name: lines[0], method: words[0], target: words[1], header: map[string]string{}}
-		for _, line := range lines[2:] {
-			if line == "" {
-				break
-			}
-			field, value, _ := strings.Cut(line, ":")
-			r.header[field] = strings.TrimSpace(value)
-		}
-		r.host = r.header["Host"]
-		delete(r.header, "Host")
-		if m := bodies.FindStringSubmatch(block); m != nil {
-			r.body = m[1]
-		}
-		all = append(all, r)
-	}
-	return all
-}
-
 // TestRecordedRequests replays what the vendor's SDK sent: each passes the verifier, and with any signed part changed none does.
 func TestRecordedRequests(t *testing.T) {
-	all := recording(t, "cos-go-sdk-v5-0.7.70.txt")
+	all := recorded.Requests(t, "cos-go-sdk-v5-0.7.70.txt")
 	if len(all) != 11 {
 		t.Fatalf("%d requests, want 11", len(all))
 	}
 	for _, r := range all {
-		_, rest, _ := strings.Cut(r.header["Authorization"], "q-sign-time=")
+		_, rest, _ := strings.Cut(r.Header["Authorization"], "q-sign-time=")
 		text, _, _ := strings.Cut(rest, "&")
 		from, to, ok := span(text)
 		if !ok {
-			t.Fatalf("%s: time %q", r.name, text)
+			t.Fatalf("%s: time %q", r.Name, text)
 		}
 		now := from.Add(time.Minute)
 		s := New(Options{AccessKey: "AKIDxx", SecretKey: "skxx", Bound: map[string]string{"127.0.0.1": "bkt-1250000000"}, Now: func() time.Time { return now }})
 		s.NewBucket("bkt-1250000000")
 		send := func(change func(*http.Request)) string {
-			req := rebuild(t, r.method, r.host, r.target, r.body, r.header)
+			req := rebuild(t, r.Method, r.Host, r.Target, r.Body, r.Header)
 			change(req)
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, req)
@@ -180,7 +128,7 @@ func TestRecordedRequests(t *testing.T) {
 		switch code := send(func(*http.Request) {}); code {
 		case "", "204", "404", "NoSuchKey", "NoSuchUpload": // the stub had what is not here
 		default:
-			t.Errorf("%s: %s %s: %s", r.name, r.method, r.target, code)
+			t.Errorf("%s: %s %s: %s", r.Name, r.Method, r.Target, code)
 		}
 		changes := map[string]func(*http.Request){
 			"new header": func(req *http.Request) { req.Header.Set("X-Cos-Meta-Forged", "1") },
@@ -189,7 +137,7 @@ func TestRecordedRequests(t *testing.T) {
 			"path":       func(req *http.Request) { req.URL.Path += "x"; req.URL.RawPath = "" },
 			"method":     func(req *http.Request) { req.Method = http.MethodPatch },
 		}
-		_, list, _ := strings.Cut(r.header["Authorization"], "q-header-list=")
+		_, list, _ := strings.Cut(r.Header["Authorization"], "q-header-list=")
 		list, _, _ = strings.Cut(list, "&")
 		for name := range strings.SplitSeq(list, ";") {
 			switch name {
@@ -203,16 +151,16 @@ func TestRecordedRequests(t *testing.T) {
 		}
 		for what, change := range changes {
 			code := send(change)
-			if r.method == http.MethodHead && code == "403" {
+			if r.Method == http.MethodHead && code == "403" {
 				continue // it has no body
 			}
 			if code != "SignatureDoesNotMatch" {
-				t.Errorf("%s: %s %s with another %s: %q, want SignatureDoesNotMatch", r.name, r.method, r.target, what, code)
+				t.Errorf("%s: %s %s with another %s: %q, want SignatureDoesNotMatch", r.Name, r.Method, r.Target, what, code)
 			}
 		}
 		now = to.Add(time.Minute)
 		if code := send(func(*http.Request) {}); code != "AccessDenied" && code != "403" {
-			t.Errorf("%s: after its time: %q", r.name, code)
+			t.Errorf("%s: after its time: %q", r.Name, code)
 		}
 	}
 }

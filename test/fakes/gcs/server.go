@@ -22,11 +22,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/servers"
 )
 
 // Server is the front. Its exported fields are set before requests come.
 type Server struct {
+	fakehttp.Front
 	URL string
 	// Open takes requests without a token as well.
 	Open bool
@@ -40,7 +42,6 @@ type Server struct {
 	account account
 
 	mu       sync.Mutex
-	hook     func(w http.ResponseWriter, r *http.Request) bool
 	tokens   map[string]time.Time // until when they are good
 	issued   int
 	uploads  map[string]*upload
@@ -82,21 +83,11 @@ func Start(t testing.TB, behind *servers.GCSServer) *Server {
 	return s
 }
 
-// OnRequest sets what sees every request first and may answer it itself; true tells that it did. nil takes it away.
-func (s *Server) OnRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hook = hook
-}
-
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Guploader-Uploadid", "test-upload-id")
 	w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
-	s.mu.Lock()
-	hook := s.hook
-	s.mu.Unlock()
-	if hook != nil && hook(w, r) {
+	if s.Answered(w, r) {
 		return
 	}
 	if r.URL.Path == "/token" {

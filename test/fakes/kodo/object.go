@@ -5,7 +5,6 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -128,7 +128,7 @@ func (c *call) keep(p *policy, o *memory.Object, inOne bool) *fault {
 	}
 	o.Class, o.Modified = strconv.Itoa(p.FileType), c.s.opts.Now()
 	err := c.b.Put(o, p.refuses(o))
-	if bad := asFault(err); bad != nil {
+	if bad := fakehttp.As[*fault](err); bad != nil {
 		return bad
 	}
 	c.b.mu.Lock()
@@ -138,14 +138,6 @@ func (c *call) keep(p *policy, o *memory.Object, inOne bool) *fault {
 	if inOne {
 		sum := md5.Sum(o.Data)
 		c.b.md5[o.Key] = hex.EncodeToString(sum[:])
-	}
-	return nil
-}
-
-func asFault(err error) *fault {
-	var f *fault
-	if errors.As(err, &f) {
-		return f
 	}
 	return nil
 }
@@ -232,7 +224,7 @@ func (c *call) copyTo(from *bucket, o *memory.Object, path []string) *fault {
 		}
 		return nil
 	})
-	if bad := asFault(err); bad != nil {
+	if bad := fakehttp.As[*fault](err); bad != nil {
 		return bad
 	}
 	if path[0] == "move" {
@@ -312,40 +304,11 @@ func (c *call) download(name string) *fault {
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("Cache-Control", "public, max-age=31536000")
 	h.Set("Content-Disposition", `inline; filename="`+url.PathEscape(o.Key)+`"`)
-	from, to, status := rangeOf(c.r.Header.Get("Range"), len(o.Data))
+	from, to, status := fakehttp.Range(c.r.Header.Get("Range"), int64(len(o.Data)))
 	if status == http.StatusRequestedRangeNotSatisfiable {
 		h.Set("Content-Range", fmt.Sprintf("bytes */%d", len(o.Data)))
 		return &fault{status, "requested range not satisfiable"}
 	}
-	if status == http.StatusPartialContent {
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(o.Data)))
-	}
-	h.Set("Content-Length", strconv.Itoa(to-from))
-	c.w.WriteHeader(status)
-	if c.r.Method == http.MethodGet {
-		_, _ = c.w.Write(o.Data[from:to]) // the client may be gone
-	}
+	fakehttp.Give(c.w, c.r, o.Data, from, to, status)
 	return nil
-}
-
-// rangeOf reads "bytes=FROM-TO" as HTTP has it.
-func rangeOf(text string, size int) (from, to, status int) {
-	span, ok := strings.CutPrefix(text, "bytes=")
-	first, last, ok2 := strings.Cut(span, "-")
-	from, err := strconv.Atoi(first)
-	if !ok || !ok2 || err != nil {
-		return 0, size, http.StatusOK
-	}
-	to = size
-	if last != "" {
-		end, err := strconv.Atoi(last)
-		if err != nil || end < from {
-			return 0, size, http.StatusOK
-		}
-		to = min(end+1, size)
-	}
-	if from >= size {
-		return 0, 0, http.StatusRequestedRangeNotSatisfiable
-	}
-	return from, to, http.StatusPartialContent
 }

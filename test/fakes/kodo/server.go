@@ -14,10 +14,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -30,12 +30,11 @@ type Options struct {
 
 // Server is one region. It is safe for concurrent use.
 type Server struct {
+	fakehttp.Front
 	opts    Options
-	ids     atomic.Int64
 	mu      sync.Mutex
 	buckets map[string]*bucket
 	domains map[string]string // bucket by host
-	hook    func(w http.ResponseWriter, r *http.Request) bool
 }
 
 // bucket is a bucket, where it is and how it is read.
@@ -66,9 +65,7 @@ func Start(t testing.TB) (server *Server, opts Options, url string) {
 	t.Helper()
 	opts = Options{AccessKey: "access-key-of-the-test", SecretKey: "secret-of-the-test", Region: "z0"}
 	server = New(opts)
-	h := httptest.NewServer(server)
-	t.Cleanup(h.Close)
-	return server, opts, h.URL
+	return server, opts, fakehttp.Start(t, server)
 }
 
 // NewBucket makes an empty private bucket in the server's region, or returns the one that is there.
@@ -120,23 +117,16 @@ func (s *Server) FinishRestore(bucket, key string) {
 	b.restored[key] = 2
 }
 
-// OnRequest has a function see each request before anything else. It may answer itself, which it tells. nil ends that.
-func (s *Server) OnRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hook = hook
-}
-
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	hook, domain := s.hook, s.domains[r.Host]
+	domain := s.domains[r.Host]
 	s.mu.Unlock()
 	h := w.Header()
 	h.Set("Server", "openresty")
 	h.Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
-	h.Set("X-Reqid", fmt.Sprintf("reqid%016X", s.ids.Add(1)))
-	if hook != nil && hook(w, r) {
+	h.Set("X-Reqid", fmt.Sprintf("reqid%016X", s.NextID()))
+	if s.Answered(w, r) {
 		return
 	}
 	c := &call{s: s, w: w, r: r}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -132,8 +133,8 @@ func (c *call) resumable(path []string) *fault {
 
 // content reads the content of a request.
 func (c *call) content() ([]byte, *fault) {
-	data, err := io.ReadAll(c.r.Body)
-	if err != nil || c.r.ContentLength >= 0 && int64(len(data)) != c.r.ContentLength {
+	data, ok := fakehttp.Body(c.r)
+	if !ok {
 		return nil, &fault{400, "unexpected end of the content"}
 	}
 	if want := c.r.Header.Get("Content-Md5"); want != "" {
@@ -153,7 +154,7 @@ func (c *call) makeBlock(path []string) *fault {
 	if len(path) != 2 || path[1] != strconv.Itoa(len(data)) || len(data) > blockSize {
 		return invalid("block size")
 	}
-	id := fmt.Sprintf("ctx%d", c.s.ids.Add(1))
+	id := fmt.Sprintf("ctx%d", c.s.NextID())
 	c.b.mu.Lock()
 	c.b.blocks[id] = data
 	c.b.mu.Unlock()
@@ -335,7 +336,7 @@ func (c *call) complete(p *policy, key, id string) *fault {
 	if !open {
 		return noSuchUpload()
 	}
-	if bad := asFault(err); bad != nil {
+	if bad := fakehttp.As[*fault](err); bad != nil {
 		return bad
 	}
 	c.b.mu.Lock()

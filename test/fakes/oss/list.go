@@ -21,7 +21,7 @@ const (
 
 // most reads how many entries a page is to have.
 func (c *call) most(name string, usual int) (int, *fault) {
-	text := c.param(name)
+	text := c.q.Get(name)
 	if text == "" {
 		return usual, nil
 	}
@@ -34,7 +34,7 @@ func (c *call) most(name string, usual int) (int, *fault) {
 
 // encoded gives a key as the listing's encoding-type wants it.
 func (c *call) encoded(key string) string {
-	if c.param("encoding-type") == "url" {
+	if c.q.Get("encoding-type") == "url" {
 		return url.QueryEscape(key)
 	}
 	return key
@@ -75,11 +75,11 @@ func (c *call) listObjects() *fault {
 	if bad != nil {
 		return bad
 	}
-	v2 := c.param("list-type") == "2"
-	after := c.param("marker")
+	v2 := c.q.Get("list-type") == "2"
+	after := c.q.Get("marker")
 	if v2 {
-		after = c.param("start-after")
-		if token := c.param("continuation-token"); token != "" {
+		after = c.q.Get("start-after")
+		if token := c.q.Get("continuation-token"); token != "" {
 			raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(token, tokenPrefix))
 			if err != nil {
 				return &fault{400, "InvalidArgument", "The continuation token provided is incorrect", "0017-00000252", ""}
@@ -87,10 +87,10 @@ func (c *call) listObjects() *fault {
 			after = string(raw)
 		}
 	}
-	objects, more := c.b.List(c.param("prefix"), after, n)
+	objects, more := c.b.List(c.q.Get("prefix"), after, n)
 	doc := listing{
-		Name: c.name, Prefix: c.encoded(c.param("prefix")), Marker: c.encoded(c.param("marker")), StartAfter: c.encoded(c.param("start-after")),
-		MaxKeys: n, EncodingType: c.param("encoding-type"), IsTruncated: more, KeyCount: len(objects),
+		Name: c.name, Prefix: c.encoded(c.q.Get("prefix")), Marker: c.encoded(c.q.Get("marker")), StartAfter: c.encoded(c.q.Get("start-after")),
+		MaxKeys: n, EncodingType: c.q.Get("encoding-type"), IsTruncated: more, KeyCount: len(objects),
 	}
 	for _, o := range objects {
 		doc.Contents = append(doc.Contents, entry{
@@ -125,7 +125,7 @@ func (c *call) deleteMany() *fault {
 		XMLName      xml.Name `xml:"DeleteResult"`
 		EncodingType string   `xml:",omitempty"`
 		Deleted      []deleted
-	}{EncodingType: c.param("encoding-type")}
+	}{EncodingType: c.q.Get("encoding-type")}
 	for _, o := range doc.Object {
 		c.b.Delete(o.Key)
 		if !doc.Quiet {
@@ -155,12 +155,12 @@ func (c *call) listUploads() *fault {
 		IsTruncated        bool
 		Upload             []upload
 	}{
-		Bucket: c.name, EncodingType: c.param("encoding-type"), KeyMarker: c.encoded(c.param("key-marker")),
-		UploadIdMarker: c.param("upload-id-marker"), Prefix: c.encoded(c.param("prefix")), MaxUploads: n,
+		Bucket: c.name, EncodingType: c.q.Get("encoding-type"), KeyMarker: c.encoded(c.q.Get("key-marker")),
+		UploadIdMarker: c.q.Get("upload-id-marker"), Prefix: c.encoded(c.q.Get("prefix")), MaxUploads: n,
 	}
-	marker, idMarker := c.param("key-marker"), c.param("upload-id-marker")
+	marker, idMarker := c.q.Get("key-marker"), c.q.Get("upload-id-marker")
 	for _, u := range c.b.Uploads() {
-		if !strings.HasPrefix(u.Key, c.param("prefix")) || u.Key < marker || u.Key == marker && marker != "" && (idMarker == "" || u.ID <= idMarker) {
+		if !strings.HasPrefix(u.Key, c.q.Get("prefix")) || u.Key < marker || u.Key == marker && marker != "" && (idMarker == "" || u.ID <= idMarker) {
 			continue
 		}
 		if len(doc.Upload) == n {

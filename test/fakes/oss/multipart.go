@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -39,12 +40,12 @@ func (c *call) createUpload() *fault {
 		EncodingType string   `xml:",omitempty"`
 		Bucket, Key  string
 		UploadId     string //nolint:revive // the name of the element
-	}{EncodingType: c.param("encoding-type"), Bucket: c.name, Key: c.encoded(c.key), UploadId: id})
+	}{EncodingType: c.q.Get("encoding-type"), Bucket: c.name, Key: c.encoded(c.key), UploadId: id})
 }
 
 // putPart takes a part, from the request or from another object.
 func (c *call) putPart() *fault {
-	n, err := strconv.Atoi(c.param("partNumber"))
+	n, err := strconv.Atoi(c.q.Get("partNumber"))
 	if err != nil || n < 1 || n > mostParts {
 		return &fault{400, "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive.", "0042-00000302", ""}
 	}
@@ -60,7 +61,7 @@ func (c *call) putPart() *fault {
 		return bad
 	}
 	p := &memory.Part{Number: n, Data: data, ETag: etagOf(data), Modified: c.s.opts.Now()}
-	if !c.b.PutPart(c.key, c.param("uploadId"), p) {
+	if !c.b.PutPart(c.key, c.q.Get("uploadId"), p) {
 		return noSuchUpload()
 	}
 	if copied {
@@ -70,7 +71,7 @@ func (c *call) putPart() *fault {
 		}{LastModified: stampXML(p.Modified), ETag: `"` + p.ETag + `"`})
 	}
 	c.w.Header().Set("Etag", `"`+p.ETag+`"`)
-	c.w.Header().Set("X-Oss-Hash-Crc64ecma", crcOf(data))
+	c.w.Header().Set("X-Oss-Hash-Crc64ecma", fakehttp.CRC64(data))
 	return nil
 }
 
@@ -79,11 +80,11 @@ func (c *call) listParts() *fault {
 	if bad != nil {
 		return bad
 	}
-	parts, ok := c.b.Parts(c.key, c.param("uploadId"))
+	parts, ok := c.b.Parts(c.key, c.q.Get("uploadId"))
 	if !ok {
 		return noSuchUpload()
 	}
-	marker, _ := strconv.Atoi(c.param("part-number-marker"))
+	marker, _ := strconv.Atoi(c.q.Get("part-number-marker"))
 	type part struct {
 		PartNumber         int
 		LastModified, ETag string
@@ -99,7 +100,7 @@ func (c *call) listParts() *fault {
 		MaxParts             int
 		IsTruncated          bool
 		Part                 []part
-	}{EncodingType: c.param("encoding-type"), Bucket: c.name, Key: c.encoded(c.key), UploadId: c.param("uploadId"), PartNumberMarker: marker, MaxParts: n}
+	}{EncodingType: c.q.Get("encoding-type"), Bucket: c.name, Key: c.encoded(c.key), UploadId: c.q.Get("uploadId"), PartNumberMarker: marker, MaxParts: n}
 	for _, p := range parts {
 		if p.Number <= marker {
 			continue
@@ -130,7 +131,7 @@ func (c *call) complete() *fault {
 	}
 	access := c.r.Header.Get("X-Oss-Object-Acl")
 	var whole *memory.Object
-	open, err := c.b.Complete(c.key, c.param("uploadId"), func(u *memory.Upload) (*memory.Object, error) {
+	open, err := c.b.Complete(c.key, c.q.Get("uploadId"), func(u *memory.Upload) (*memory.Object, error) {
 		data, tags, bad := joinParts(u, doc.Part)
 		if bad != nil {
 			return nil, bad
@@ -142,18 +143,18 @@ func (c *call) complete() *fault {
 		whole.ACL = access
 		return whole, nil
 	}, c.forbidsOverwrite)
-	switch bad := asFault(err); {
+	switch bad := fakehttp.As[*fault](err); {
 	case !open:
 		return noSuchUpload()
 	case bad != nil:
 		return bad
 	}
-	c.w.Header().Set("X-Oss-Hash-Crc64ecma", crcOf(whole.Data))
+	c.w.Header().Set("X-Oss-Hash-Crc64ecma", fakehttp.CRC64(whole.Data))
 	return c.answer(struct {
 		XMLName           xml.Name `xml:"CompleteMultipartUploadResult"`
 		EncodingType      string   `xml:",omitempty"`
 		Bucket, Key, ETag string
-	}{EncodingType: c.param("encoding-type"), Bucket: c.name, Key: c.encoded(c.key), ETag: `"` + whole.ETag + `"`})
+	}{EncodingType: c.q.Get("encoding-type"), Bucket: c.name, Key: c.encoded(c.key), ETag: `"` + whole.ETag + `"`})
 }
 
 // joinParts puts the chosen parts together; tags are their ETags.
@@ -182,7 +183,7 @@ func joinParts(u *memory.Upload, chosen []chosenPart) (data []byte, tags string,
 }
 
 func (c *call) abort() *fault {
-	if !c.b.Abort(c.key, c.param("uploadId")) {
+	if !c.b.Abort(c.key, c.q.Get("uploadId")) {
 		return noSuchUpload()
 	}
 	c.w.WriteHeader(http.StatusNoContent)
@@ -266,7 +267,7 @@ func (c *call) copyObject() *fault {
 	if bad := c.keep(&dst); bad != nil {
 		return bad
 	}
-	c.w.Header().Set("X-Oss-Hash-Crc64ecma", crcOf(dst.Data))
+	c.w.Header().Set("X-Oss-Hash-Crc64ecma", fakehttp.CRC64(dst.Data))
 	return c.answer(struct {
 		XMLName            xml.Name `xml:"CopyObjectResult"`
 		LastModified, ETag string

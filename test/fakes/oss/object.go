@@ -4,15 +4,12 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
-	"fmt"
-	"hash/crc64"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -34,14 +31,10 @@ func etagOf(data []byte) string {
 	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
-func crcOf(data []byte) string {
-	return strconv.FormatUint(crc64.Checksum(data, crc64.MakeTable(crc64.ECMA)), 10)
-}
-
 // body reads the content of a request and checks the MD5 that came with it.
 func (c *call) body() ([]byte, *fault) {
-	data, err := io.ReadAll(c.r.Body)
-	if err != nil || c.r.ContentLength >= 0 && int64(len(data)) != c.r.ContentLength {
+	data, ok := fakehttp.Body(c.r)
+	if !ok {
 		return nil, &fault{400, "IncompleteBody", "The request body terminated unexpectedly.", "0002-00000711", ""}
 	}
 	if want := c.r.Header.Get("Content-Md5"); want != "" {
@@ -54,12 +47,7 @@ func (c *call) body() ([]byte, *fault) {
 
 // keptHeader are the headers of a write that are answered with the object.
 func keptHeader(h http.Header) (http.Header, *fault) {
-	kept, user := http.Header{}, 0
-	for _, name := range []string{"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires"} {
-		if v := h.Get(name); v != "" {
-			kept.Set(name, v)
-		}
-	}
+	kept, user := fakehttp.ContentHeaders(h), 0
 	if kept.Get("Content-Type") == "" {
 		kept.Set("Content-Type", "application/octet-stream")
 	}
@@ -97,15 +85,7 @@ func (c *call) forbidsOverwrite(now *memory.Object) error {
 // keep puts an object and gives the fault of a condition that refused.
 func (c *call) keep(o *memory.Object) *fault {
 	o.Key, o.Modified = c.key, c.s.opts.Now()
-	return asFault(c.b.Put(o, c.forbidsOverwrite))
-}
-
-func asFault(err error) *fault {
-	var f *fault
-	if errors.As(err, &f) {
-		return f
-	}
-	return nil
+	return fakehttp.As[*fault](c.b.Put(o, c.forbidsOverwrite))
 }
 
 func (c *call) put() *fault {
@@ -126,7 +106,7 @@ func (c *call) put() *fault {
 		return bad
 	}
 	c.w.Header().Set("Etag", `"`+o.ETag+`"`)
-	c.w.Header().Set("X-Oss-Hash-Crc64ecma", crcOf(data))
+	c.w.Header().Set("X-Oss-Hash-Crc64ecma", fakehttp.CRC64(data))
 	return nil
 }
 
@@ -147,7 +127,7 @@ func (c *call) append() *fault {
 		}
 		data, header = append(append([]byte(nil), old.Data...), data...), old.Header
 	}
-	if at := int64(len(data)) - c.r.ContentLength; c.param("position") != strconv.FormatInt(at, 10) {
+	if at := int64(len(data)) - c.r.ContentLength; c.q.Get("position") != strconv.FormatInt(at, 10) {
 		return &fault{409, "PositionNotEqualToLength", "Position is not equal to file length", "0026-00000016", ""}
 	}
 	// The ETag of an appendable object is no MD5.
@@ -156,7 +136,7 @@ func (c *call) append() *fault {
 		return bad
 	}
 	c.w.Header().Set("X-Oss-Next-Append-Position", strconv.Itoa(len(data)))
-	c.w.Header().Set("X-Oss-Hash-Crc64ecma", crcOf(data))
+	c.w.Header().Set("X-Oss-Hash-Crc64ecma", fakehttp.CRC64(data))
 	return nil
 }
 
@@ -240,7 +220,7 @@ func (c *call) get() *fault {
 	h.Set("X-Oss-Object-Type", o.Type)
 	h.Set("X-Oss-Storage-Class", o.Class)
 	c.restoreHeader(o)
-	h.Set("X-Oss-Hash-Crc64ecma", crcOf(o.Data)) // of the whole, for ranges too
+	h.Set("X-Oss-Hash-Crc64ecma", fakehttp.CRC64(o.Data)) // of the whole, for ranges too
 	if o.Type == typeNormal {
 		sum := md5.Sum(o.Data)
 		h.Set("Content-Md5", base64.StdEncoding.EncodeToString(sum[:]))
@@ -249,24 +229,16 @@ func (c *call) get() *fault {
 	if status == http.StatusRequestedRangeNotSatisfiable {
 		return &fault{status, "InvalidRange", "The requested range cannot be satisfied", "0016-00000001", ""}
 	}
-	if status == http.StatusPartialContent {
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(o.Data)))
-	}
-	h.Set("Content-Length", strconv.FormatInt(to-from, 10))
-	c.w.WriteHeader(status)
-	if c.r.Method == http.MethodGet {
-		_, _ = c.w.Write(o.Data[from:to]) // the client may be gone
-	}
+	fakehttp.Give(c.w, c.r, o.Data, from, to, status)
 	return nil
 }
 
 // readCondition holds If-Match and If-None-Match against an object.
 func readCondition(h http.Header, o *memory.Object) *fault {
-	match, none := strings.Trim(h.Get("If-Match"), `"`), strings.Trim(h.Get("If-None-Match"), `"`)
-	switch {
-	case match != "" && match != o.ETag:
+	switch fakehttp.ReadStatus(h, o) {
+	case http.StatusPreconditionFailed:
 		return &fault{412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold.", "0003-00000308", ""}
-	case none != "" && none == o.ETag:
+	case http.StatusNotModified:
 		return &fault{304, "NotModified", "Not modified.", "0003-00000309", ""}
 	}
 	return nil
@@ -276,28 +248,14 @@ func readCondition(h http.Header, o *memory.Object) *fault {
 // cut or refused, as HTTP has it (https://www.alibabacloud.com/help/en/oss/developer-reference/getobject,
 // x-oss-range-behavior).
 func rangeOf(text string, size int64, standard bool) (from, to int64, status int) {
-	span, ok := strings.CutPrefix(text, "bytes=")
-	first, last, ok2 := strings.Cut(span, "-")
-	if !ok || !ok2 {
+	from, to, status = fakehttp.Range(text, size)
+	if standard || strings.HasPrefix(text, "bytes=-") {
+		return from, to, status
+	}
+	_, last, _ := strings.Cut(text, "-")
+	end, err := strconv.ParseInt(last, 10, 64)
+	if status == http.StatusRequestedRangeNotSatisfiable || err == nil && end >= size {
 		return 0, size, http.StatusOK
 	}
-	if first == "" {
-		n, err := strconv.ParseInt(last, 10, 64)
-		if err != nil || n <= 0 {
-			return 0, size, http.StatusOK
-		}
-		return max(size-n, 0), size, http.StatusPartialContent
-	}
-	from, err := strconv.ParseInt(first, 10, 64)
-	end := size - 1
-	if err == nil && last != "" {
-		end, err = strconv.ParseInt(last, 10, 64)
-	}
-	switch {
-	case err != nil, end < from && last != "", !standard && (from >= size || end >= size):
-		return 0, size, http.StatusOK
-	case from >= size:
-		return 0, 0, http.StatusRequestedRangeNotSatisfiable
-	}
-	return from, min(end+1, size), http.StatusPartialContent
+	return from, to, status
 }

@@ -12,13 +12,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -40,11 +40,10 @@ type Options struct {
 
 // Server is one region. It is safe for concurrent use.
 type Server struct {
+	fakehttp.Front
 	opts    Options
-	ids     atomic.Int64
 	mu      sync.Mutex
 	buckets map[string]*bucket
-	hook    func(w http.ResponseWriter, r *http.Request) bool
 	thawing map[string]thaw // by bucket, "/" and key
 	thaws   time.Duration   // how long restoring takes
 }
@@ -71,9 +70,7 @@ func Start(t testing.TB) (server *Server, opts Options, url string) {
 	t.Helper()
 	opts = Options{AccessKey: "LTAItest", SecretKey: "secret-of-the-test", Region: "cn-hangzhou"}
 	server = New(opts)
-	h := httptest.NewServer(server)
-	t.Cleanup(h.Close)
-	return server, opts, h.URL
+	return server, opts, fakehttp.Start(t, server)
 }
 
 // NewBucket makes an empty bucket in the server's region, or returns the one that is there.
@@ -91,22 +88,12 @@ func (s *Server) NewBucketIn(name, region string) *memory.Bucket {
 	return b.Bucket
 }
 
-// OnRequest has a function see each request before anything else. It may answer itself, which it tells. nil ends that.
-func (s *Server) OnRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hook = hook
-}
-
 // target is what a request is about.
 type target struct{ bucket, key string }
 
 // targetOf finds bucket and key in the host and the path.
 func (s *Server) targetOf(r *http.Request) (target, *fault) {
-	host := strings.ToLower(r.Host)
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
+	host := fakehttp.Host(r.Host)
 	path := strings.TrimPrefix(r.URL.Path, "/")
 	if name := s.opts.Bound[host]; name != "" {
 		return target{name, path}, nil
@@ -123,14 +110,11 @@ func (s *Server) targetOf(r *http.Request) (target, *fault) {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	hook := s.hook
-	s.mu.Unlock()
 	h := w.Header()
 	h.Set("Server", "AliyunOSS")
 	h.Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
-	h.Set("X-Oss-Request-Id", fmt.Sprintf("6720%020X", s.ids.Add(1)))
-	if hook != nil && hook(w, r) {
+	h.Set("X-Oss-Request-Id", fmt.Sprintf("6720%020X", s.NextID()))
+	if s.Answered(w, r) {
 		return
 	}
 	if bad := s.serve(w, r); bad != nil {
@@ -184,27 +168,18 @@ type call struct {
 	b    *bucket
 	w    http.ResponseWriter
 	r    *http.Request
-	q    map[string][]string
+	q    url.Values
 	name string // of the bucket
 	key  string
 }
 
-func (c *call) has(name string) bool { _, ok := c.q[name]; return ok }
-
-func (c *call) param(name string) string {
-	if v := c.q[name]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
-}
-
 func (c *call) onBucket() *fault {
 	switch {
-	case c.r.Method == http.MethodGet && c.has("uploads"):
+	case c.r.Method == http.MethodGet && c.q.Has("uploads"):
 		return c.listUploads()
-	case c.r.Method == http.MethodGet && !c.has("delimiter") && (c.param("list-type") == "2" || !c.has("list-type")):
+	case c.r.Method == http.MethodGet && !c.q.Has("delimiter") && (c.q.Get("list-type") == "2" || !c.q.Has("list-type")):
 		return c.listObjects()
-	case c.r.Method == http.MethodPost && c.has("delete"):
+	case c.r.Method == http.MethodPost && c.q.Has("delete"):
 		return c.deleteMany()
 	}
 	return notImplemented(c.r)
@@ -217,21 +192,21 @@ func (c *call) onObject() *fault {
 	switch c.r.Method {
 	case http.MethodGet, http.MethodHead:
 		switch {
-		case c.has("tagging"):
+		case c.q.Has("tagging"):
 			return c.getTags()
-		case c.has("acl"):
+		case c.q.Has("acl"):
 			return c.getACL()
-		case c.has("symlink"):
+		case c.q.Has("symlink"):
 			return c.getLink()
-		case c.has("uploadId"):
+		case c.q.Has("uploadId"):
 			return c.listParts()
 		}
 		return c.get()
 	case http.MethodPut:
 		switch {
-		case c.has("partNumber"):
+		case c.q.Has("partNumber"):
 			return c.putPart()
-		case c.has("symlink"):
+		case c.q.Has("symlink"):
 			return c.putLink()
 		case c.r.Header.Get("X-Oss-Copy-Source") != "":
 			return c.copyObject()
@@ -239,17 +214,17 @@ func (c *call) onObject() *fault {
 		return c.put()
 	case http.MethodPost:
 		switch {
-		case c.has("uploads"):
+		case c.q.Has("uploads"):
 			return c.createUpload()
-		case c.has("uploadId"):
+		case c.q.Has("uploadId"):
 			return c.complete()
-		case c.has("append"):
+		case c.q.Has("append"):
 			return c.append()
-		case c.has("restore"):
+		case c.q.Has("restore"):
 			return c.restore()
 		}
 	case http.MethodDelete:
-		if c.has("uploadId") {
+		if c.q.Has("uploadId") {
 			return c.abort()
 		}
 		c.b.Delete(c.key)

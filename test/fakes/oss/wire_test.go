@@ -1,22 +1,17 @@
 package oss
 
 import (
-	"encoding/json"
 	"encoding/xml"
 	"hash/crc64"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
-)
 
-const wireDir = "../../testdata/wire"
+	"github.com/bucketbrigade/brigade/test/fakes/recorded"
+)
 
 // codeOf is the code of an error answer, "" for others.
 func codeOf(w *httptest.ResponseRecorder) string {
@@ -27,23 +22,8 @@ func codeOf(w *httptest.ResponseRecorder) string {
 	return doc.Code
 }
 
-// rebuild makes a request as a server would see it.
-func rebuild(t *testing.T, method, host, target, body string, header map[string]string) *http.Request {
-	t.Helper()
-	r := httptest.NewRequest(method, "http://"+host+target, strings.NewReader(body))
-	r.Host = host
-	for name, v := range header {
-		r.Header.Set(name, v)
-	}
-	return r
-}
-
 // TestPublishedVectors: what the vendor prints as signed is accepted, and nothing else.
 func TestPublishedVectors(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join(wireDir, "oss-vectors.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var vectors []struct {
 		Name, Want string
 		Inputs     struct {
@@ -53,9 +33,7 @@ func TestPublishedVectors(t *testing.T) {
 			Headers                                  map[string]string
 		}
 	}
-	if err := json.Unmarshal(data, &vectors); err != nil {
-		t.Fatal(err)
-	}
+	recorded.Vectors(t, "oss-vectors.json", &vectors)
 	signed := 0
 	for _, v := range vectors {
 		in := v.Inputs
@@ -66,7 +44,7 @@ func TestPublishedVectors(t *testing.T) {
 			continue
 		}
 		signed++
-		r := rebuild(t, in.Method, in.Host, "/?"+in.Query, "", in.Headers)
+		r := recorded.HTTP(in.Method, in.Host, "/?"+in.Query, "", in.Headers)
 		r.URL.Path = in.Path
 		r.Header.Set("Authorization", in.Authorization)
 		at, err := http.ParseTime(in.Headers["x-oss-date"])
@@ -94,48 +72,6 @@ func TestPublishedVectors(t *testing.T) {
 	}
 }
 
-// recorded is one request of a recording.
-type recorded struct {
-	name, method, target, host, body string
-	header                           map[string]string
-}
-
-// recording reads a file of requests.
-func recording(t *testing.T, name string) (all []recorded) {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(wireDir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	bodies := regexp.MustCompile(`\[body \d+ bytes\] (".*")`)
-	for _, block := range strings.Split(string(data), "### ")[1:] {
-		lines := strings.Split(block, "\n")
-		words := strings.Fields(lines[1])
-		if len(words) != 3 {
-			continue
-		}
-		r := recorded{name: lines[0], method: words[0], target: words[1], header: map[string]string{}}
-		for _, line := range lines[2:] {
-			if line == "" {
-				break
-			}
-			field, value, _ := strings.Cut(line, ":")
-			r.header[field] = strings.TrimSpace(value)
-		}
-		r.host = r.header["Host"]
-		delete(r.header, "Host")
-		if m := bodies.FindStringSubmatch(block); m != nil {
-			// The recorder quoted the body only: "&" and the like stand as they were.
-			r.body = strings.TrimSuffix(strings.TrimPrefix(m[1], `"`), `"`)
-			if plain, err := strconv.Unquote(m[1]); err == nil {
-				r.body = plain
-			}
-		}
-		all = append(all, r)
-	}
-	return all
-}
-
 // TestRecordedRequests replays what the vendor's SDKs sent: each passes the verifier, and with one header, the query or the
 // path changed none does.
 func TestRecordedRequests(t *testing.T) {
@@ -143,19 +79,19 @@ func TestRecordedRequests(t *testing.T) {
 		"aliyun-oss-go-sdk-3.0.2-v1.txt": 9, "aliyun-oss-go-sdk-3.0.2-v4.txt": 9, "alibabacloud-oss-go-sdk-v2-V4.txt": 3,
 	} {
 		t.Run(name, func(t *testing.T) {
-			all := recording(t, name)
+			all := recorded.Requests(t, name)
 			if len(all) < want {
 				t.Fatalf("%d requests, want at least %d", len(all), want)
 			}
 			for _, r := range all {
-				at, err := http.ParseTime(r.header["Date"])
+				at, err := http.ParseTime(r.Header["Date"])
 				if err != nil {
 					t.Fatal(err)
 				}
 				s := New(Options{AccessKey: "akxx", SecretKey: "skxx", Now: func() time.Time { return at }})
 				s.NewBucket("bkt")
 				send := func(change func(*http.Request)) string {
-					req := rebuild(t, r.method, r.host, r.target, r.body, r.header)
+					req := r.HTTP()
 					change(req)
 					w := httptest.NewRecorder()
 					s.ServeHTTP(w, req)
@@ -164,7 +100,7 @@ func TestRecordedRequests(t *testing.T) {
 				switch code := send(func(*http.Request) {}); code {
 				case "", "NoSuchKey", "NoSuchUpload": // the stub had what is not here
 				default:
-					t.Errorf("%s: %s %s: %s", r.name, r.method, r.target, code)
+					t.Errorf("%s: %s %s: %s", r.Name, r.Method, r.Target, code)
 				}
 				for what, change := range map[string]func(*http.Request){
 					"header": func(req *http.Request) { req.Header.Set("X-Oss-Meta-Forged", "1") },
@@ -174,11 +110,11 @@ func TestRecordedRequests(t *testing.T) {
 					"method": func(req *http.Request) { req.Method = http.MethodPatch },
 				} {
 					if code := send(change); code != "SignatureDoesNotMatch" {
-						t.Errorf("%s: %s %s with another %s: %q, want SignatureDoesNotMatch", r.name, r.method, r.target, what, code)
+						t.Errorf("%s: %s %s with another %s: %q, want SignatureDoesNotMatch", r.Name, r.Method, r.Target, what, code)
 					}
 				}
 				if code := send(func(req *http.Request) { at = at.Add(20 * time.Minute) }); code != "RequestTimeTooSkewed" {
-					t.Errorf("%s: 20 minutes later: %q", r.name, code)
+					t.Errorf("%s: 20 minutes later: %q", r.Name, code)
 				}
 			}
 		})

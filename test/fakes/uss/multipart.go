@@ -101,7 +101,7 @@ func (c *call) initiate() (*upload, *fault) {
 	if c.b.folderAt(c.key) {
 		return nil, notAcceptable()
 	}
-	u.id = fmt.Sprintf("%08x-0000-4000-8000-%012x", c.s.ids.Add(1), u.began.UnixNano()&(1<<48-1))
+	u.id = fmt.Sprintf("%08x-0000-4000-8000-%012x", c.s.NextID(), u.began.UnixNano()&(1<<48-1))
 	c.b.uploads[u.id] = u
 	return u, nil
 }

@@ -3,7 +3,6 @@ package uss
 import (
 	"crypto/md5"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -14,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -83,7 +83,7 @@ func (c *call) makeFolders(key string) *fault {
 	if bad := c.makeFolders(path.Dir(key)); bad != nil {
 		return bad
 	}
-	return asFault(c.b.objects.Put(&memory.Object{Key: key + "/", Type: typeFolder, Modified: c.s.opts.Now()}, nil))
+	return fakehttp.As[*fault](c.b.objects.Put(&memory.Object{Key: key + "/", Type: typeFolder, Modified: c.s.opts.Now()}, nil))
 }
 
 // keep puts a file, with the folders that it is in.
@@ -102,15 +102,7 @@ func (c *call) keepLocked(data []byte, header http.Header) (replaced bool, bad *
 	}
 	replaced = c.b.fileAt(c.key) != nil
 	o := &memory.Object{Key: c.key, Data: data, ETag: sumOf(data), Header: header, Type: typeFile, Modified: c.s.opts.Now()}
-	return replaced, asFault(c.b.objects.Put(o, nil))
-}
-
-func asFault(err error) *fault {
-	var f *fault
-	if errors.As(err, &f) {
-		return f
-	}
-	return nil
+	return replaced, fakehttp.As[*fault](c.b.objects.Put(o, nil))
 }
 
 func (c *call) put() *fault {
@@ -195,7 +187,7 @@ func (c *call) get() *fault {
 	}
 	h := c.w.Header()
 	describe(h, o)
-	from, to, status := rangeOf(c.r.Header.Get("Range"), int64(len(o.Data)))
+	from, to, status := fakehttp.Range(c.r.Header.Get("Range"), int64(len(o.Data)))
 	switch status {
 	case http.StatusRequestedRangeNotSatisfiable:
 		h.Set("Content-Range", fmt.Sprintf("bytes */%d", len(o.Data)))
@@ -206,34 +198,6 @@ func (c *call) get() *fault {
 	c.w.WriteHeader(status)
 	_, _ = c.w.Write(o.Data[from:to]) // the client may be gone
 	return nil
-}
-
-// rangeOf reads "bytes=FROM-TO", "bytes=FROM-" and "bytes=-N" as RFC 9110, section 14.1.2, has them.
-func rangeOf(text string, size int64) (from, to int64, status int) {
-	span, ok := strings.CutPrefix(text, "bytes=")
-	first, last, ok2 := strings.Cut(span, "-")
-	if !ok || !ok2 {
-		return 0, size, http.StatusOK
-	}
-	if first == "" {
-		n, err := strconv.ParseInt(last, 10, 64)
-		if err != nil || n <= 0 {
-			return 0, size, http.StatusOK
-		}
-		return max(size-n, 0), size, http.StatusPartialContent
-	}
-	from, err := strconv.ParseInt(first, 10, 64)
-	end := size - 1
-	if err == nil && last != "" {
-		end, err = strconv.ParseInt(last, 10, 64)
-	}
-	switch {
-	case err != nil, last != "" && end < from:
-		return 0, size, http.StatusOK
-	case from >= size:
-		return 0, 0, http.StatusRequestedRangeNotSatisfiable
-	}
-	return from, min(end+1, size), http.StatusPartialContent
 }
 
 // copyObject makes a file of another one of the same service.
@@ -312,7 +276,7 @@ func (c *call) patch(how string) *fault {
 	default:
 		return &fault{400, 40000015, "missing required arguments"}
 	}
-	return asFault(c.b.objects.Put(&now, nil))
+	return fakehttp.As[*fault](c.b.objects.Put(&now, nil))
 }
 
 func (c *call) usage() *fault {

@@ -10,13 +10,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/bucketbrigade/brigade/test/fakes/fakehttp"
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 )
 
@@ -34,11 +33,10 @@ type Options struct {
 
 // Server is the storage of one account. It is safe for concurrent use.
 type Server struct {
+	fakehttp.Front
 	opts    Options
-	ids     atomic.Int64
 	mu      sync.Mutex
 	buckets map[string]*bucket
-	hook    func(w http.ResponseWriter, r *http.Request) bool
 }
 
 // bucket is a service: its tree and its uploads.
@@ -69,9 +67,7 @@ func Start(t testing.TB) (server *Server, opts Options, url string) {
 func StartWith(t testing.TB, given Options) (server *Server, opts Options, url string) {
 	t.Helper()
 	server = New(given)
-	h := httptest.NewServer(server)
-	t.Cleanup(h.Close)
-	return server, given, h.URL
+	return server, given, fakehttp.Start(t, server)
 }
 
 // NewBucket makes an empty service, or returns the one that is there.
@@ -96,24 +92,14 @@ func (s *Server) NewForeignBucket(name string) {
 // Deny takes the right to some methods in a service away: "PUT DELETE".
 func (s *Server) Deny(name, methods string) { s.bucket(name).denied = methods }
 
-// OnRequest has a function see each request before anything else. It may answer itself, which it tells. nil ends that.
-func (s *Server) OnRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hook = hook
-}
-
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	hook := s.hook
-	s.mu.Unlock()
 	h := w.Header()
-	id := fmt.Sprintf("%032x", s.ids.Add(1))
+	id := fmt.Sprintf("%032x", s.NextID())
 	h.Set("Server", "marco/2.19")
 	h.Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
 	h.Set("X-Request-Id", id)
-	if hook != nil && hook(w, r) {
+	if s.Answered(w, r) {
 		return
 	}
 	if bad := s.serve(w, r); bad != nil {

@@ -4,16 +4,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
-)
 
-const wireDir = "../../testdata/wire"
+	"github.com/bucketbrigade/brigade/test/fakes/recorded"
+)
 
 // codeOf is the code of an error answer, 0 for others and for those to HEAD.
 func codeOf(w *httptest.ResponseRecorder) int {
@@ -24,22 +20,8 @@ func codeOf(w *httptest.ResponseRecorder) int {
 	return doc.Code
 }
 
-// rebuild makes a request as a server would see it.
-func rebuild(method, target, body string, header map[string]string) *http.Request {
-	r := httptest.NewRequest(method, "http://server"+target, strings.NewReader(body))
-	r.RequestURI = target
-	for name, v := range header {
-		r.Header.Set(name, v)
-	}
-	return r
-}
-
 // TestPublishedVectors: what the vendor prints as signed is accepted, and nothing else.
 func TestPublishedVectors(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join(wireDir, "upyun-vectors.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var vectors []struct {
 		Name, Want string
 		Inputs     struct {
@@ -47,9 +29,7 @@ func TestPublishedVectors(t *testing.T) {
 			MD5                                   string `json:"content_md5"`
 		}
 	}
-	if err := json.Unmarshal(data, &vectors); err != nil {
-		t.Fatal(err)
-	}
+	recorded.Vectors(t, "upyun-vectors.json", &vectors)
 	if len(vectors) != 3 {
 		t.Fatalf("%d vectors, want 3", len(vectors))
 	}
@@ -60,7 +40,7 @@ func TestPublishedVectors(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := New(Options{Operator: in.Operator, Password: in.Password, Now: func() time.Time { return at }})
-		r := rebuild(in.Method, in.URI, "", map[string]string{
+		r := recorded.HTTP(in.Method, "server", in.URI, "", map[string]string{
 			"Date": in.Date, "Content-MD5": in.MD5, "Authorization": "UPYUN " + in.Operator + ":" + v.Want,
 		})
 		if bad := s.authenticate(r); bad != nil {
@@ -73,60 +53,24 @@ func TestPublishedVectors(t *testing.T) {
 	}
 }
 
-// recorded is one request of a recording.
-type recorded struct {
-	name, method, target, body string
-	header                     map[string]string
-}
-
-// recording reads a file of requests.
-func recording(t *testing.T, name string) (all []recorded) {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(wireDir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	bodies := regexp.MustCompile(`\[body \d+ bytes\] (".*")`)
-	for _, block := range strings.Split(string(data), "### ")[1:] {
-		lines := strings.Split(block, "\n")
-		words := strings.Fields(lines[1])
-		r := recorded{name: lines[0], method: words[0], target: words[1], header: map[string]string{}}
-		for _, line := range lines[2:] {
-			if line == "" {
-				break
-			}
-			field, value, _ := strings.Cut(line, ":")
-			r.header[field] = strings.TrimSpace(value)
-		}
-		delete(r.header, "Host")
-		if m := bodies.FindStringSubmatch(block); m != nil {
-			if r.body, err = strconv.Unquote(m[1]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		all = append(all, r)
-	}
-	return all
-}
-
 // TestRecordedRequests replays what the vendor's SDK for Node.js sent: each passes the verifier, and with path, method, date or
 // MD5 changed none does. There is no SDK in Go to be had that could drive the server here.
 func TestRecordedRequests(t *testing.T) {
-	all := recording(t, "upyun-node-sdk-3.4.6.txt")
+	all := recorded.Requests(t, "upyun-node-sdk-3.4.6.txt")
 	if len(all) != 17 {
 		t.Fatalf("%d requests, want 17", len(all))
 	}
 	methods := map[string]bool{}
 	for _, r := range all {
-		methods[r.method] = true
-		at, err := http.ParseTime(r.header["X-Date"])
+		methods[r.Method] = true
+		at, err := http.ParseTime(r.Header["X-Date"])
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := New(Options{Operator: "akxx", Password: "skxx", Now: func() time.Time { return at }})
 		s.NewBucket("bkt")
 		send := func(change func(*http.Request)) int {
-			req := rebuild(r.method, r.target, r.body, r.header)
+			req := r.HTTP()
 			change(req)
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, req)
@@ -135,7 +79,7 @@ func TestRecordedRequests(t *testing.T) {
 		switch code := send(func(*http.Request) {}); code {
 		case 0, 40400001, 40011058: // the stub had what is not here
 		default:
-			t.Errorf("%s: %s %s: %d", r.name, r.method, r.target, code)
+			t.Errorf("%s: %s %s: %d", r.Name, r.Method, r.Target, code)
 		}
 		for what, change := range map[string]func(*http.Request){
 			"path":     func(req *http.Request) { req.URL.Path += "x"; req.RequestURI += "x" },
@@ -145,12 +89,12 @@ func TestRecordedRequests(t *testing.T) {
 			"password": func(*http.Request) { s.opts.Password = "another" },
 		} {
 			if code := send(change); code != 40100005 {
-				t.Errorf("%s: %s %s with another %s: %d, want 40100005", r.name, r.method, r.target, what, code)
+				t.Errorf("%s: %s %s with another %s: %d, want 40100005", r.Name, r.Method, r.Target, what, code)
 			}
 			s.opts.Password = "skxx"
 		}
 		if code := send(func(*http.Request) { at = at.Add(31 * time.Minute) }); code != 40100002 {
-			t.Errorf("%s: 31 minutes later: %d", r.name, code)
+			t.Errorf("%s: 31 minutes later: %d", r.Name, code)
 		}
 	}
 	for _, m := range []string{"PUT", "GET", "HEAD", "POST", "PATCH", "DELETE"} {
@@ -176,7 +120,7 @@ func TestWhatIsNotSigned(t *testing.T) {
 		40100005: {"Authorization": "UPYUN op:x", "Date": date},
 	} {
 		w := httptest.NewRecorder()
-		s.ServeHTTP(w, rebuild(http.MethodGet, "/bkt/", "", header))
+		s.ServeHTTP(w, recorded.HTTP(http.MethodGet, "server", "/bkt/", "", header))
 		if got := codeOf(w); got != code {
 			t.Errorf("%v: %d, want %d", header, got, code)
 		}

@@ -2,7 +2,6 @@ package azblob
 
 import (
 	"fmt"
-	"net/url"
 	"os"
 	"testing"
 
@@ -38,15 +37,8 @@ func newPlace(t testing.TB) place {
 
 // config opens a folder of the container; options are pairs of names and values.
 func (p place) config(path string, role store.Role, options ...string) store.Config {
-	values := url.Values{"endpoint": {p.azurite.URL}, "account": {p.azurite.Account}}
-	for i := 0; i+1 < len(options); i += 2 {
-		values.Set(options[i], options[i+1])
-	}
-	return store.Config{
-		Location: store.Location{Scheme: "azblob", Bucket: p.container, Path: path, Options: values}, Role: role,
-		Credentials: store.Credentials{AccessKey: p.azurite.Account, SecretKey: p.azurite.Key},
-		Nonce:       "00112233445566778899aabbccddeeff", Concurrency: 16,
-	}
+	options = append([]string{"endpoint", p.azurite.URL, "account", p.azurite.Account}, options...)
+	return storetest.Config(store.Location{Scheme: "azblob", Bucket: p.container, Path: path}, role, store.Credentials{AccessKey: p.azurite.Account, SecretKey: p.azurite.Key}, options...)
 }
 
 // nothing is an environment without variables.
@@ -54,16 +46,7 @@ func nothing(string) string { return "" }
 
 func openWith(t testing.TB, cfg store.Config) *Store {
 	t.Helper()
-	s, err := open(cfg, nothing)
-	if err != nil {
-		t.Fatalf("open %s: %v", cfg.Location, err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return s
+	return storetest.Open(t, func(cfg store.Config) (*Store, error) { return open(cfg, nothing) }, cfg)
 }
 
 func TestConformance(t *testing.T) {
@@ -74,7 +57,6 @@ func TestConformance(t *testing.T) {
 			storetest.Run(t, func(t *testing.T) storetest.Harness {
 				at := newPlace(t)
 				return storetest.Harness{
-					Store: openWith(t, at.config(c.path, store.RoleDestination, "api_version", c.version)),
 					NewStore: func(role store.Role) store.Destination {
 						return openWith(t, at.config(c.path, role, "api_version", c.version))
 					},

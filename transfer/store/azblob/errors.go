@@ -2,7 +2,6 @@ package azblob
 
 import (
 	"encoding/xml"
-	"errors"
 	"net/http"
 	"strings"
 
@@ -112,14 +111,7 @@ func (s *Store) fault(op, key string, w *wire.Refusal) *store.Error {
 	if !known {
 		what = wire.RuleOfStatus(w.Status)
 	}
-	e := &store.Error{
-		Op: op, Key: key, Class: what.Class, Hint: what.Hint, Code: wire.Clip(r.Code, 100), RequestID: requestID(w.Header),
-		Err: errors.New(wire.Message(r.Message, w.Status)),
-	}
-	if e.Class == store.Throttled || e.Class == store.Transient {
-		e.RetryAfter = wire.RetryAfter(w.Header, s.now())
-	}
-	return e
+	return w.Fault(op, key, what, r.Code, r.Message, requestID(w.Header), s.now())
 }
 
 // special tells errors apart that share a code.
@@ -139,8 +131,3 @@ func (r *refusal) special() (wire.Rule, bool) {
 }
 
 func requestID(h http.Header) string { return wire.Clip(h.Get("X-Ms-Request-Id"), 200) }
-
-// permanent is the error of what cannot be asked for, or of an answer that makes no sense.
-func permanent(op, key string, err error) *store.Error {
-	return &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
-}

@@ -41,7 +41,7 @@ func (s *Store) listQuery(token, after string, keys int) string {
 
 // listPage fetches one page. The name to start from comes with every page, as the service wants it.
 func (s *Store) listPage(ctx context.Context, token, after string, keys int) (*wire.Page, error) {
-	resp, err := s.do(ctx, request{op: "list", method: http.MethodGet, container: true, query: s.listQuery(token, after, keys)})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: "list", Method: http.MethodGet, Bucket: true, Query: s.listQuery(token, after, keys)})
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (s *Store) listPage(ctx context.Context, token, after string, keys int) (*w
 		b := &found.Blobs[i]
 		name, err := b.name()
 		if err != nil {
-			return nil, permanent("list", "", err)
+			return nil, wire.Permanent("list", "", err)
 		}
 		if !strings.HasPrefix(name, s.prefix) && after != "" && s.opts.startFrom() {
 			if name > s.prefix { // behind the folder there is nothing to see
@@ -72,7 +72,7 @@ func (s *Store) listPage(ctx context.Context, token, after string, keys int) (*w
 		}
 		o, err := s.objectOfEntry(name, b)
 		if err != nil {
-			return nil, permanent("list", "", err)
+			return nil, wire.Permanent("list", "", err)
 		}
 		objects = append(objects, o)
 		page.Entries = append(page.Entries, wire.Entry{Key: name, Known: &objects[len(objects)-1]})
@@ -95,7 +95,7 @@ func (s *Store) objectOfEntry(name string, b *entry) (store.Object, error) {
 	}
 	p := &b.Properties
 	o := store.Object{
-		Kind: wire.KindOf(name, size), Size: size, ModTime: parseDate(p.Modified), ETag: wire.Unquote(p.ETag),
+		Kind: wire.KindOf(name, size), Size: size, ModTime: wire.Date(p.Modified), ETag: wire.Unquote(p.ETag),
 		Sums: sumsOfType(p.Type, p.MD5), Archived: p.Tier == tierArchive,
 	}
 	if b.folder() {

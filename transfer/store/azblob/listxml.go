@@ -48,7 +48,7 @@ type pair struct {
 
 // readPage reads a page, and closes the answer.
 func readPage(resp *http.Response) (*enumeration, error) {
-	data, err := wire.ReadAnswer(resp)
+	data, err := wire.ReadDocument(resp)
 	if err != nil {
 		return nil, err
 	}

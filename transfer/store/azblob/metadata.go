@@ -120,7 +120,7 @@ func (s *Store) Detail(ctx context.Context, key string, want store.Details, m *s
 	if !want.Tags {
 		return nil, nil
 	}
-	resp, err := s.do(ctx, request{op: "tags", method: http.MethodGet, key: key, query: "comp=tags"})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: "tags", Method: http.MethodGet, Key: key, Query: "comp=tags"})
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (s *Store) Detail(ctx context.Context, key string, want store.Details, m *s
 // "Standard" or "High" (https://learn.microsoft.com/azure/storage/blobs/archive-rehydrate-overview).
 func (s *Store) Restore(ctx context.Context, key string, _ int, speed string) error {
 	const op = "restore"
-	h, err := s.discard(ctx, request{op: op, method: http.MethodHead, key: key})
+	h, err := s.calls.Discard(ctx, wire.Request{Op: op, Method: http.MethodHead, Key: key})
 	if err != nil || h.Get("X-Ms-Access-Tier") != tierArchive || h.Get("X-Ms-Archive-Status") != "" {
 		return err
 	}
@@ -155,6 +155,6 @@ func (s *Store) Restore(ctx context.Context, key string, _ int, speed string) er
 	if speed != "" {
 		header["X-Ms-Rehydrate-Priority"] = []string{speed}
 	}
-	_, err = s.discard(ctx, request{op: op, method: http.MethodPut, key: key, query: "comp=tier", header: header})
+	_, err = s.calls.Discard(ctx, wire.Request{Op: op, Method: http.MethodPut, Key: key, Query: "comp=tier", Header: header})
 	return err
 }

@@ -34,7 +34,7 @@ func (s *Store) CreateUpload(ctx context.Context, key string, _ store.PutOptions
 	}
 	head, err := newUpload(s.clock.at(s.now()), s.random)
 	if err != nil {
-		return "", permanent(op, key, err)
+		return "", wire.Permanent(op, key, err)
 	}
 	return head.id(), s.mark(ctx, op, key, head, markerPart)
 }
@@ -48,8 +48,8 @@ func (s *Store) mark(ctx context.Context, op, key string, head uploadHead, part 
 // putBlock sends a block (https://learn.microsoft.com/rest/api/storageservices/put-block) and gives the sums that the answer
 // tells.
 func (s *Store) putBlock(ctx context.Context, op, key, name string, body store.Body, header http.Header) (store.Checksums, error) {
-	r := request{op: op, method: http.MethodPut, key: key, header: header, query: "comp=block&blockid=" + wire.EscapeQuery(name)}
-	resp, err := s.sendBody(ctx, r, body)
+	r := wire.Request{Op: op, Method: http.MethodPut, Key: key, Header: header, Query: "comp=block&blockid=" + wire.EscapeQuery(name)}
+	resp, err := s.calls.Send(ctx, r, body)
 	if err != nil {
 		return store.Checksums{}, err
 	}
@@ -102,9 +102,9 @@ func (u uploads) add(b block) {
 // uploadsAt reads the uncommitted blocks of a blob. Those of others are passed over.
 func (s *Store) uploadsAt(ctx context.Context, op, key string) (uploads, error) {
 	if err := checkKey(s.prefix + key); err != nil {
-		return nil, permanent(op, key, err)
+		return nil, wire.Permanent(op, key, err)
 	}
-	resp, err := s.do(ctx, request{op: op, method: http.MethodGet, key: key, query: "comp=blocklist&blocklisttype=uncommitted"})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: op, Method: http.MethodGet, Key: key, Query: "comp=blocklist&blocklisttype=uncommitted"})
 	if store.ClassOf(err) == store.NotFound {
 		return nil, nil
 	}
@@ -150,11 +150,11 @@ func (s *Store) UploadPart(ctx context.Context, key, id string, n int, body stor
 	case !ok || s.gone.has(id):
 		return store.Part{}, unknown(op, key)
 	case n < 1 || n > mostParts:
-		return store.Part{}, permanent(op, key, fmt.Errorf("part %d; Azure takes 1 to %d", n, mostParts))
+		return store.Part{}, wire.Permanent(op, key, fmt.Errorf("part %d; Azure takes 1 to %d", n, mostParts))
 	case body.Size == 0:
-		return store.Part{}, permanent(op, key, errors.New("an empty part; Azure takes none"))
+		return store.Part{}, wire.Permanent(op, key, errors.New("an empty part; Azure takes none"))
 	case body.Size > largestPart:
-		return store.Part{}, permanent(op, key, fmt.Errorf("a part of %d bytes; Azure takes %d", body.Size, int64(largestPart)))
+		return store.Part{}, wire.Permanent(op, key, fmt.Errorf("a part of %d bytes; Azure takes %d", body.Size, int64(largestPart)))
 	}
 	header := make(http.Header, 8)
 	checked := s.announce(header, body.Sums, true)
@@ -217,7 +217,7 @@ func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []stor
 	const op = "complete upload"
 	header := make(http.Header, 16)
 	if err := setMeta(header, &opts.Meta); err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	found, err := s.uploadOf(ctx, op, key, id)
 	if err != nil {
@@ -225,21 +225,19 @@ func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []stor
 	}
 	list, size, err := commitmentOf(found.blocks, parts)
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	text, err := xml.Marshal(list)
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
-	if opts.BeforeCommit != nil {
-		if err := opts.BeforeCommit(); err != nil {
-			return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Canceled, Err: err}
-		}
+	if err := wire.BeforeCommit(op, key, &opts); err != nil {
+		return store.Object{}, err
 	}
 	setCondition(header, opts.Condition)
 	header["Content-Type"] = []string{"application/xml"}
-	h, err := s.discard(ctx, request{
-		op: op, method: http.MethodPut, key: key, query: "comp=blocklist", header: header, document: append([]byte(xml.Header), text...), slow: true,
+	h, err := s.calls.Discard(ctx, wire.Request{
+		Op: op, Method: http.MethodPut, Key: key, Query: "comp=blocklist", Header: header, Document: append([]byte(xml.Header), text...), Slow: true,
 	})
 	var e *store.Error
 	if errors.As(err, &e) && e.Code == "InvalidBlockList" {
@@ -249,7 +247,7 @@ func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []stor
 		return store.Object{}, err
 	}
 	// The answer's sums are those of the list.
-	return store.Object{Key: key, Size: size, ETag: wire.Unquote(h.Get("Etag")), ModTime: parseDate(h.Get("Last-Modified"))}, nil
+	return store.Object{Key: key, Size: size, ETag: wire.Unquote(h.Get("Etag")), ModTime: wire.Date(h.Get("Last-Modified"))}, nil
 }
 
 // commitmentOf names the blocks of parts that the store holds.

@@ -39,6 +39,7 @@ type Store struct {
 
 	base   url.URL // of the container
 	client *wire.Client
+	calls  wire.Caller
 	env    environment
 	secret atomic.Pointer[secret]
 	now    func() time.Time
@@ -56,9 +57,9 @@ func open(cfg store.Config, env environment) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport, err := wire.NewTransport(cfg.Concurrency)
+	client, err := wire.Connect(cfg.Concurrency)
 	if err != nil {
-		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: err}
+		return nil, err
 	}
 	with, err := secretOf(cfg.Credentials, &opts, env)
 	if err != nil {
@@ -68,9 +69,10 @@ func open(cfg store.Config, env environment) (*Store, error) {
 	base.Path += "/" + cfg.Location.Bucket
 	s := &Store{
 		account: opts.account, container: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path),
-		opts: opts, role: cfg.Role, base: base, client: wire.NewClient(transport), env: env, now: time.Now, random: rand.Reader,
+		opts: opts, role: cfg.Role, base: base, client: client, env: env, now: time.Now, random: rand.Reader,
 	}
 	s.secret.Store(&with)
+	s.calls = s.caller()
 	return s, nil
 }
 
@@ -110,18 +112,15 @@ func (s *Store) Single(ctx context.Context) (key string, ok bool, err error) {
 
 // Check implements store.Source: one name of the listing under the prefix shows container, credentials, version and clock.
 func (s *Store) Check(ctx context.Context) (time.Time, error) {
-	resp, err := s.do(ctx, request{op: "check", method: http.MethodGet, container: true, query: s.listQuery("", "", 1)})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: "check", Method: http.MethodGet, Bucket: true, Query: s.listQuery("", "", 1)})
 	if err != nil {
 		return time.Time{}, wire.FirstContact(err)
 	}
-	clock, dateErr := http.ParseTime(resp.Header.Get("Date"))
+	clock := wire.Date(resp.Header.Get("Date")) // a proxy may leave it out
 	if _, err := readPage(resp); err != nil {
 		return time.Time{}, &store.Error{Op: "check", Class: store.Misconfigured, Hint: "check the endpoint", Err: err}
 	}
-	if dateErr != nil {
-		return time.Time{}, nil // a proxy may leave it out
-	}
-	return clock.UTC(), nil
+	return clock, nil
 }
 
 // Close drops the connections that nothing uses.

@@ -1,12 +1,12 @@
 package azblob
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -83,10 +83,10 @@ func parseOptions(l store.Location) (options, error) {
 	if err := o.parseVersion(l.Options.Get("api_version")); err != nil {
 		return options{}, err
 	}
-	if err := parseBool(l, "anonymous", &o.anonymous); err != nil {
+	if err := wire.ParseBool(l, "anonymous", &o.anonymous); err != nil {
 		return options{}, err
 	}
-	if err := parseBool(l, "managed_identity", &o.managed); err != nil {
+	if err := wire.ParseBool(l, "managed_identity", &o.managed); err != nil {
 		return options{}, err
 	}
 	if o.managed && o.anonymous {
@@ -112,19 +112,6 @@ func (o *options) parseVersion(text string) error {
 	return nil
 }
 
-func parseBool(l store.Location, name string, into *bool) error {
-	text := l.Options.Get(name)
-	if text == "" {
-		return nil
-	}
-	v, err := strconv.ParseBool(text)
-	if err != nil {
-		return fmt.Errorf("%s %q: want true or false", name, text)
-	}
-	*into = v
-	return nil
-}
-
 // publicSuffix ends the endpoints of the public cloud.
 const publicSuffix = "core.windows.net"
 
@@ -132,7 +119,7 @@ const publicSuffix = "core.windows.net"
 // blob service (blob.core.chinacloudapi.cn), that of the account, or any other host, where an address wants the account in
 // the path.
 func (o *options) parseEndpoint(l store.Location) error {
-	u, err := parseURL(l.Options.Get("endpoint"))
+	u, err := wire.ParseBase("endpoint", cmp.Or(l.Options.Get("endpoint"), publicSuffix), "https://blob.core.windows.net")
 	if err != nil {
 		return err
 	}
@@ -147,7 +134,7 @@ func (o *options) parseEndpoint(l store.Location) error {
 	if !accountName.MatchString(o.account) {
 		return fmt.Errorf("account %q: want 3 to 24 lower-case letters and digits", o.account)
 	}
-	pathStyle := net.ParseIP(host) != nil || host == "localhost" || u.Path == "/"+o.account
+	pathStyle := wire.IsLocal(host) || u.Path == "/"+o.account
 	switch {
 	case pathStyle || first == o.account:
 	case first == "core":
@@ -163,7 +150,7 @@ func (o *options) parseEndpoint(l store.Location) error {
 	if u.Path != "" && u.Path != "/"+o.account {
 		return fmt.Errorf("endpoint %q: want https://host or https://host:port without a path", l.Options.Get("endpoint"))
 	}
-	if err := parseBool(l, "path_style", &pathStyle); err != nil {
+	if err := wire.ParseBool(l, "path_style", &pathStyle); err != nil {
 		return err
 	}
 	o.base = url.URL{Scheme: u.Scheme, Host: host}
@@ -176,26 +163,4 @@ func (o *options) parseEndpoint(l store.Location) error {
 		o.base.Path = "/" + o.account
 	}
 	return nil
-}
-
-// parseURL reads the endpoint; its path has no "/" at its end.
-func parseURL(text string) (*url.URL, error) {
-	if text == "" {
-		text = publicSuffix
-	}
-	if !strings.Contains(text, "://") {
-		text = "https://" + text
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return nil, errors.New("endpoint is no URL such as https://blob.core.windows.net")
-	case u.User != nil:
-		return nil, fmt.Errorf("endpoint of host %q: credentials do not go into URLs", u.Host)
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("endpoint %q: want http:// or https://", text)
-	case u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("endpoint of host %q: want https://host or https://host:port, and credentials not in it", u.Host)
-	}
-	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host), Path: strings.TrimSuffix(u.Path, "/")}, nil
 }

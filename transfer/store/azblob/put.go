@@ -21,19 +21,19 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 		err = fmt.Errorf("%d bytes; Azure takes %d in one request", body.Size, int64(largestPut))
 	}
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	header["X-Ms-Blob-Type"] = []string{"BlockBlob"}
 	setCondition(header, opts.Condition)
 	s.announce(header, body.Sums, false)
-	resp, err := s.sendBody(ctx, request{op: op, method: http.MethodPut, key: key, header: header}, body)
+	resp, err := s.calls.Send(ctx, wire.Request{Op: op, Method: http.MethodPut, Key: key, Header: header}, body)
 	if err != nil {
 		return store.Object{}, err
 	}
 	h := resp.Header
 	return store.Object{
 		Key: key, Kind: wire.KindOf(s.prefix+key, body.Size), Size: body.Size, ETag: wire.Unquote(h.Get("Etag")),
-		ModTime: parseDate(h.Get("Last-Modified")), Sums: s.sumsOfWrite(h),
+		ModTime: wire.Date(h.Get("Last-Modified")), Sums: s.sumsOfWrite(h),
 	}, nil
 }
 
@@ -46,21 +46,7 @@ func setCondition(h http.Header, c store.Condition) {
 	}
 }
 
-// sendBody sends content.
-func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http.Response, error) {
-	content, err := wire.NewPayload(ctx, body)
-	if err != nil {
-		return nil, wire.Wrap(ctx, r.op, r.key, err)
-	}
-	r.body = content
-	return s.do(ctx, r)
-}
-
 // Delete implements store.Destination. A blob with snapshots is not removed, for they would go with it.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	_, err := s.discard(ctx, request{op: "delete", method: http.MethodDelete, key: key})
-	if store.ClassOf(err) == store.NotFound {
-		return nil
-	}
-	return err
+	return s.calls.Remove(ctx, wire.Request{Op: "delete", Method: http.MethodDelete, Key: key})
 }

@@ -18,17 +18,13 @@ func (s *Store) Stat(ctx context.Context, key string) (store.Object, error) {
 }
 
 func (s *Store) head(ctx context.Context, op, key, ifMatch string) (store.Object, error) {
-	header := make(http.Header, 8)
-	if ifMatch != "" {
-		header["If-Match"] = []string{wire.Quote(ifMatch)}
-	}
-	resp, err := s.do(ctx, request{op: op, method: http.MethodHead, key: key, header: header})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: op, Method: http.MethodHead, Key: key, Header: wire.MatchHeader(ifMatch)})
 	if err != nil {
 		return store.Object{}, err
 	}
 	wire.Finish(resp.Body)
 	if resp.ContentLength < 0 {
-		return store.Object{}, permanent(op, key, errors.New("the server tells no size"))
+		return store.Object{}, wire.Permanent(op, key, errors.New("the server tells no size"))
 	}
 	return s.objectOf(key, resp.Header, resp.ContentLength, false), nil
 }
@@ -37,7 +33,7 @@ func (s *Store) head(ctx context.Context, op, key, ifMatch string) (store.Object
 func (s *Store) objectOf(key string, h http.Header, size int64, part bool) store.Object {
 	o := store.Object{
 		Key: key, Kind: wire.KindOf(s.prefix+key, size), Size: size, ETag: wire.Unquote(h.Get("Etag")),
-		ModTime: parseDate(h.Get("Last-Modified")), Meta: metaOf(h), Archived: h.Get("X-Ms-Access-Tier") == tierArchive,
+		ModTime: wire.Date(h.Get("Last-Modified")), Meta: metaOf(h), Archived: h.Get("X-Ms-Access-Tier") == tierArchive,
 	}
 	md5 := h.Get("Content-Md5")
 	if part {
@@ -76,20 +72,13 @@ func isFolder(size int64, hdi, kind string) bool {
 func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (io.ReadCloser, store.Object, error) {
 	const op = "open"
 	if opts.Offset < 0 {
-		return nil, store.Object{}, permanent(op, key, fmt.Errorf("offset %d", opts.Offset))
+		return nil, store.Object{}, wire.Permanent(op, key, fmt.Errorf("offset %d", opts.Offset))
 	}
 	if opts.Length == 0 {
 		return s.openNothing(ctx, key, opts)
 	}
-	header := make(http.Header, 8)
-	if opts.IfMatch != "" {
-		header["If-Match"] = []string{wire.Quote(opts.IfMatch)}
-	}
-	ranged := opts.Offset > 0 || opts.Length > 0
-	if ranged {
-		header["Range"] = []string{wire.RangeOf(opts)}
-	}
-	resp, refusal, err := s.exchange(ctx, request{op: op, method: http.MethodGet, key: key, header: header})
+	header, ranged := wire.ReadHeader(opts)
+	resp, refusal, err := s.calls.Exchange(ctx, wire.Request{Op: op, Method: http.MethodGet, Key: key, Header: header})
 	switch {
 	case refusal != nil && refusal.Status == http.StatusRequestedRangeNotSatisfiable:
 		return s.openNothing(ctx, key, opts)
@@ -102,23 +91,15 @@ func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (i
 		wire.Finish(resp.Body)
 		return s.openNothing(ctx, key, opts)
 	}
-	found, err := wire.Opened(opts, ranged, resp)
+	body, found, err := wire.OpenBody(ctx, key, opts, ranged, resp, requestID(resp.Header))
 	if err != nil {
-		_ = resp.Body.Close() // the answer is of no use; why is in err
-		return nil, store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, RequestID: requestID(resp.Header), Err: err}
+		return nil, store.Object{}, err
 	}
-	body := wire.NewReader(resp.Body, found.Length, func(err error) error { return wire.Wrap(ctx, "read", key, err) })
 	return body, s.objectOf(key, resp.Header, found.Size, found.Part), nil
 }
 
 // openNothing opens a range without bytes: of length 0, or at the very end of the blob, which a GET refuses.
 func (s *Store) openNothing(ctx context.Context, key string, opts store.OpenOptions) (io.ReadCloser, store.Object, error) {
 	o, err := s.head(ctx, "open", key, opts.IfMatch)
-	if err != nil {
-		return nil, store.Object{}, err
-	}
-	if err := wire.Empty(key, opts, o.Size); err != nil {
-		return nil, store.Object{}, err
-	}
-	return http.NoBody, o, nil
+	return wire.OpenNothing(key, opts, o, err)
 }

@@ -1,114 +1,40 @@
 package azblob
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"net/url"
 	"strings"
-	"time"
 	"unicode/utf8"
 
-	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
-// userAgent is what servers log.
-const userAgent = "brigade"
-
-// request is one authorised request.
-type request struct {
-	op        string // as errors name it
-	method    string
-	key       string // relative
-	container bool   // the request is about the container, not about a blob
-	query     string // encoded
-	header    http.Header
-	body      *wire.Payload // nil for none
-	document  []byte        // sent instead of a body; the answer then is the caller's to read
-	slow      bool          // the server assembles
+// caller sends requests to the container.
+func (s *Store) caller() wire.Caller {
+	return wire.Caller{
+		Client: s.client, URL: s.url, Sign: s.authorise, Fault: s.fault, RequestID: requestID,
+		Answered: func(h http.Header) { s.clock.learn(h, s.now()) },
+	}
 }
 
-// do sends a request. Its error is classified; its answer has a status below 300, and the caller closes it.
-func (s *Store) do(ctx context.Context, r request) (*http.Response, error) {
-	resp, refusal, err := s.exchange(ctx, r)
-	if refusal != nil {
-		return nil, s.fault(r.op, r.key, refusal)
-	}
-	return resp, wire.Wrap(ctx, r.op, r.key, err)
-}
-
-// discard sends a request whose answer has nothing to read.
-func (s *Store) discard(ctx context.Context, r request) (http.Header, error) {
-	resp, err := s.do(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	wire.Finish(resp.Body)
-	return resp.Header, nil
-}
-
-// exchange sends a request and gives an answer, a refusal or an error.
-func (s *Store) exchange(ctx context.Context, r request) (*http.Response, *wire.Refusal, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	req, err := s.newRequest(ctx, &r)
-	if err != nil {
-		return nil, nil, err
-	}
-	limit := s.client.Idle
-	if r.slow {
-		limit = s.client.Slow
-	}
-	resp, refusal, err := s.client.Exchange(ctx, req, r.body, limit)
-	switch {
-	case refusal != nil:
-		s.clock.learn(refusal.Header, s.now())
-	case err == nil:
-		s.clock.learn(resp.Header, s.now())
-	}
-	return resp, refusal, err
-}
-
-func (s *Store) newRequest(ctx context.Context, r *request) (*http.Request, error) {
+func (s *Store) url(r *wire.Request) (*url.URL, error) {
 	u := s.base
-	u.RawQuery = r.query
-	if !r.container {
-		full := s.prefix + r.key
+	u.RawQuery = r.Query
+	if !r.Bucket {
+		full := s.prefix + r.Key
 		if err := checkKey(full); err != nil {
-			class := store.Permanent
-			if r.method == http.MethodGet || r.method == http.MethodHead {
-				class = store.NotFound // no such blob can exist
-			}
-			return nil, &store.Error{Op: r.op, Key: r.key, Class: class, Err: err}
+			return nil, err
 		}
 		u.Path, u.RawPath = s.base.Path+"/"+full, wire.EscapePath(s.base.Path+"/"+full)
 	}
-	header := r.header
-	if header == nil {
-		header = make(http.Header, 8)
-	}
-	req := &http.Request{
-		Method: r.method, URL: &u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
-	switch {
-	case r.body != nil:
-		r.body.Attach(req)
-	case r.document != nil:
-		req.ContentLength = int64(len(r.document))
-		req.Body = io.NopCloser(bytes.NewReader(r.document))
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.document)), nil }
-	}
-	header["User-Agent"] = []string{userAgent}
-	header["Accept-Encoding"] = []string{"identity"}
-	return req, s.authorise(ctx, req)
+	return &u, nil
 }
 
 // authorise adds the version and what proves who asks.
-func (s *Store) authorise(ctx context.Context, req *http.Request) error {
+func (s *Store) authorise(ctx context.Context, req *http.Request, _ *wire.Request) error {
 	req.Header["X-Ms-Version"] = []string{s.opts.version}
 	req.Header["X-Ms-Date"] = []string{s.now().UTC().Format(http.TimeFormat)}
 	with := s.secret.Load()
@@ -151,13 +77,4 @@ func checkKey(full string) error {
 		}
 	}
 	return nil
-}
-
-// parseDate reads a date of an answer; the zero time for what is none.
-func parseDate(text string) time.Time {
-	t, err := http.ParseTime(text)
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC()
 }

@@ -2,7 +2,6 @@ package bos
 
 import (
 	"fmt"
-	"net/url"
 	"sync/atomic"
 	"testing"
 
@@ -32,29 +31,13 @@ func newPlaceWith(t testing.TB, opts bos.Options) (*bos.Server, place) {
 
 // config opens a folder of the bucket; options are pairs of names and values.
 func (p place) config(path string, role store.Role, options ...string) store.Config {
-	values := url.Values{"endpoint": {p.url}}
-	for i := 0; i+1 < len(options); i += 2 {
-		values.Set(options[i], options[i+1])
-	}
-	return store.Config{
-		Location: store.Location{Scheme: "bos", Bucket: p.bucket, Path: path, Options: values}, Role: role,
-		Credentials: store.Credentials{AccessKey: p.account.AccessKey, SecretKey: p.account.SecretKey, SessionToken: p.account.Token},
-		Nonce:       "00112233445566778899aabbccddeeff", Concurrency: 16,
-	}
+	options = append([]string{"endpoint", p.url}, options...)
+	return storetest.Config(store.Location{Scheme: "bos", Bucket: p.bucket, Path: path}, role, store.Credentials{AccessKey: p.account.AccessKey, SecretKey: p.account.SecretKey, SessionToken: p.account.Token}, options...)
 }
 
 func openWith(t testing.TB, cfg store.Config) *Store {
 	t.Helper()
-	s, err := open(cfg)
-	if err != nil {
-		t.Fatalf("open %s: %v", cfg.Location, err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return s
+	return storetest.Open(t, open, cfg)
 }
 
 func TestConformance(t *testing.T) {
@@ -69,7 +52,6 @@ func TestConformance(t *testing.T) {
 				own.bucket = fmt.Sprintf("bucket-%d", n.Add(1))
 				server.NewBucket(own.bucket)
 				return storetest.Harness{
-					Store: openWith(t, own.config(c.path, store.RoleDestination, "multi_az", c.multiAZ)),
 					NewStore: func(role store.Role) store.Destination {
 						return openWith(t, own.config(c.path, role, "multi_az", c.multiAZ))
 					},

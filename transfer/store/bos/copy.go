@@ -28,28 +28,28 @@ type copied struct {
 // Copy implements store.Copier. The metadata stays the source's unless opts.Meta differs from what from tells of it;
 // where from tells nothing and opts.Meta is empty, it stays as well.
 func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, key string, opts store.PutOptions) (store.Object, error) {
-	r := request{op: "copy", method: http.MethodPut, key: key, header: make(http.Header, 16), slow: true}
-	if err := s.setCopySource(r.header, src, from); err != nil {
-		return store.Object{}, permanent(r.op, key, err)
+	r := wire.Request{Op: "copy", Method: http.MethodPut, Key: key, Header: make(http.Header, 16), Slow: true}
+	if err := s.setCopySource(r.Header, src, from); err != nil {
+		return store.Object{}, wire.Permanent(r.Op, key, err)
 	}
-	if err := s.checkCondition(ctx, r.op, key, opts.Condition); err != nil {
+	if err := s.checkCondition(ctx, r.Op, key, opts.Condition); err != nil {
 		return store.Object{}, err
 	}
-	r.header["X-Bce-Metadata-Directive"] = []string{"copy"}
+	r.Header["X-Bce-Metadata-Directive"] = []string{"copy"}
 	if wire.ReplacesMeta(from.Meta, opts) {
-		r.header["X-Bce-Metadata-Directive"] = []string{"replace"}
-		if err := s.rules.Set(r.header, &opts.Meta); err != nil {
-			return store.Object{}, permanent(r.op, key, err)
+		r.Header["X-Bce-Metadata-Directive"] = []string{"replace"}
+		if err := s.rules.Set(r.Header, &opts.Meta); err != nil {
+			return store.Object{}, wire.Permanent(r.Op, key, err)
 		}
 	}
-	setPlace(r.header, &opts.Meta)
+	setPlace(r.Header, &opts.Meta)
 	if len(opts.Meta.Tags) > 0 {
-		r.header["X-Bce-Tagging-Directive"] = []string{"replace"}
+		r.Header["X-Bce-Tagging-Directive"] = []string{"replace"}
 	}
 	var out copied
-	h, err := s.read(ctx, r, &out)
+	h, err := s.calls.Read(ctx, r, &out)
 	if err == nil {
-		err = out.check(r.op, key)
+		err = out.check(r.Op, key)
 	}
 	if err != nil {
 		return store.Object{}, err
@@ -87,15 +87,15 @@ func (s *Store) checkCondition(ctx context.Context, op, key string, c store.Cond
 
 // CopyPart implements store.Copier.
 func (s *Store) CopyPart(ctx context.Context, src store.Source, from store.Object, off, n int64, key, id string, part int) (store.Part, error) {
-	r := request{op: "copy part", method: http.MethodPut, key: key, query: partQuery(part, id), header: make(http.Header, 8), slow: true}
-	if err := s.setCopySource(r.header, src, from); err != nil {
-		return store.Part{}, permanent(r.op, key, err)
+	r := wire.Request{Op: "copy part", Method: http.MethodPut, Key: key, Query: wire.PartQuery(part, id), Header: make(http.Header, 8), Slow: true}
+	if err := s.setCopySource(r.Header, src, from); err != nil {
+		return store.Part{}, wire.Permanent(r.Op, key, err)
 	}
-	r.header["X-Bce-Copy-Source-Range"] = []string{fmt.Sprintf("bytes=%d-%d", off, off+n-1)}
+	r.Header["X-Bce-Copy-Source-Range"] = []string{fmt.Sprintf("bytes=%d-%d", off, off+n-1)}
 	var out copied
-	h, err := s.read(ctx, r, &out)
+	h, err := s.calls.Read(ctx, r, &out)
 	if err == nil {
-		err = out.check(r.op, key)
+		err = out.check(r.Op, key)
 	}
 	if err != nil {
 		return store.Part{}, err

@@ -41,7 +41,7 @@ type tagSet struct {
 // tags reads the tags of an object, nil where it has none.
 func (s *Store) tags(ctx context.Context, key string) (map[string]string, error) {
 	var out tagSet
-	err := s.detail(ctx, request{op: "read tags", method: http.MethodGet, key: key, query: "tagging="}, &out)
+	err := s.detail(ctx, wire.Request{Op: "read tags", Method: http.MethodGet, Key: key, Query: "tagging="}, &out)
 	if err != nil || len(out.Set) == 0 || len(out.Set[0].Info) == 0 {
 		return nil, err
 	}
@@ -50,8 +50,8 @@ func (s *Store) tags(ctx context.Context, key string) (map[string]string, error)
 
 // detail reads a part of an object's description. One that it does not have leaves doc as it is: an object without tags or
 // grants of its own may be answered with an empty document, or as if what was asked for was missing.
-func (s *Store) detail(ctx context.Context, r request, doc any) error {
-	_, err := s.read(ctx, r, doc)
+func (s *Store) detail(ctx context.Context, r wire.Request, doc any) error {
+	_, err := s.calls.Read(ctx, r, doc)
 	var e *store.Error
 	if errors.As(err, &e) && e.Class == store.NotFound && e.Code != "NoSuchKey" {
 		return nil
@@ -75,7 +75,7 @@ const everybody = "*"
 // access reads who may read an object. An object without grants of its own goes by those of its bucket.
 func (s *Store) access(ctx context.Context, key string) (store.Access, []store.Loss, error) {
 	var out grants
-	if err := s.detail(ctx, request{op: "read access", method: http.MethodGet, key: key, query: "acl="}, &out); err != nil || len(out.List) == 0 {
+	if err := s.detail(ctx, wire.Request{Op: "read access", Method: http.MethodGet, Key: key, Query: "acl="}, &out); err != nil || len(out.List) == 0 {
 		return store.AccessUnknown, nil, err
 	}
 	access, full := store.AccessPrivate, 0
@@ -111,15 +111,15 @@ func (s *Store) Restore(ctx context.Context, key string, days int, speed string)
 	const op = "restore"
 	switch {
 	case days < 1 || days > mostDays:
-		return permanent(op, key, fmt.Errorf("for %d days; BOS restores for 1 to %d", days, mostDays))
+		return wire.Permanent(op, key, fmt.Errorf("for %d days; BOS restores for 1 to %d", days, mostDays))
 	case speed != "" && !slices.Contains(speeds, speed):
-		return permanent(op, key, fmt.Errorf("at the speed %q; BOS has %q", wire.Clip(speed, 50), speeds))
+		return wire.Permanent(op, key, fmt.Errorf("at the speed %q; BOS has %q", wire.Clip(speed, 50), speeds))
 	}
 	header := http.Header{"X-Bce-Restore-Days": {strconv.Itoa(days)}}
 	if speed != "" {
 		header["X-Bce-Restore-Tier"] = []string{speed}
 	}
-	resp, err := s.do(ctx, request{op: op, method: http.MethodPost, key: key, query: "restore=", header: header})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: op, Method: http.MethodPost, Key: key, Query: "restore=", Header: header})
 	if err == nil {
 		wire.Finish(resp.Body)
 		return nil

@@ -1,8 +1,8 @@
 package bos
 
 import (
+	"cmp"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strings"
 
@@ -82,10 +82,6 @@ func (s *Store) fault(op, key string, w *wire.Refusal) *store.Error {
 	if json.Unmarshal(w.Body, &r) != nil {
 		r = refusal{}
 	}
-	e := &store.Error{Op: op, Key: key, Code: wire.Clip(r.Code, 100), RequestID: requestID(w.Header)}
-	if e.RequestID == "" {
-		e.RequestID = wire.Clip(strings.TrimSpace(r.Request), 200)
-	}
 	what, known := ruleOf(r.Code)
 	switch {
 	case r.Code == "AccessDenied" && strings.Contains(r.Message, "rate is too high"):
@@ -93,17 +89,7 @@ func (s *Store) fault(op, key string, w *wire.Refusal) *store.Error {
 	case !known:
 		what = wire.RuleOfStatus(w.Status)
 	}
-	e.Class, e.Hint = what.Class, what.Hint
-	if e.Class == store.Throttled || e.Class == store.Transient {
-		e.RetryAfter = wire.RetryAfter(w.Header, s.now())
-	}
-	e.Err = errors.New(wire.Message(r.Message, w.Status))
-	return e
+	return w.Fault(op, key, what, r.Code, r.Message, cmp.Or(requestID(w.Header), strings.TrimSpace(r.Request)), s.now())
 }
 
 func requestID(h http.Header) string { return wire.Clip(h.Get("X-Bce-Request-Id"), 200) }
-
-// permanent is the error of what cannot be asked for, or of an answer that makes no sense.
-func permanent(op, key string, err error) *store.Error {
-	return &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
-}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
@@ -17,10 +18,7 @@ import (
 func answering(t *testing.T, h http.HandlerFunc) *Store {
 	t.Helper()
 	server, at := newPlace(t)
-	server.OnRequest(func(w http.ResponseWriter, r *http.Request) bool {
-		h(w, r)
-		return true
-	})
+	storetest.Answers(server.OnRequest, h)
 	return openWith(t, at.config("", store.RoleDestination))
 }
 
@@ -78,11 +76,11 @@ func TestErrorsAreClassified(t *testing.T) {
 				_, _ = w.Write([]byte(text))
 			})
 			_, err := s.Put(t.Context(), "k", store.Body{Bytes: []byte("x"), Size: 1}, store.PutOptions{})
-			var e *store.Error
-			if !errors.As(err, &e) || e.Class != c.class || e.Code != c.code || e.RequestID == "" || e.RetryAfter != c.asksFor || !strings.Contains(e.Hint, c.hint) {
-				t.Fatalf("%#v\nwant class %q, hint %q, wait %v", err, c.class, c.hint, c.asksFor)
+			if bad := (storetest.Fault{Class: c.class, Code: c.code, Hint: c.hint, Wait: c.asksFor}).Differs(err); bad != "" {
+				t.Fatalf("%#v: %s", err, bad)
 			}
-			if text := err.Error(); strings.Contains(text, "\n") || !strings.Contains(text, c.code) || !strings.Contains(text, e.RequestID) {
+			var e *store.Error
+			if text := err.Error(); !errors.As(err, &e) || !strings.Contains(text, c.code) || !strings.Contains(text, e.RequestID) {
 				t.Errorf("says %q", text)
 			}
 		})

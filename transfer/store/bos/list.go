@@ -35,7 +35,7 @@ func (s *Store) listPage(ctx context.Context, token, after string, keys int) (*w
 	if token == "" {
 		token = after
 	}
-	resp, err := s.do(ctx, request{op: "list", method: http.MethodGet, bucket: true, query: s.listQuery(token, keys)})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: "list", Method: http.MethodGet, Bucket: true, Query: s.listQuery(token, keys)})
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ type objectsPage struct {
 
 // readListing reads a page and closes the answer.
 func readListing(resp *http.Response) (*wire.Page, error) {
-	data, err := wire.ReadAnswer(resp)
+	data, err := wire.ReadDocument(resp)
 	if err != nil {
 		return nil, err
 	}

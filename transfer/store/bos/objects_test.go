@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 )
 
 // vendorOf is the vendor's own client of a place.
@@ -249,13 +250,9 @@ func TestSumsAreLearned(t *testing.T) {
 // TestKeysThatCannotBe are refused here, before anything is sent.
 func TestKeysThatCannotBe(t *testing.T) {
 	s := answering(t, func(http.ResponseWriter, *http.Request) { t.Error("something was sent") })
-	for _, key := range []string{"/lead", "bad \xff", strings.Repeat("n", 1024), "a/../b", "..", "v1", "v1/", ".", "a/.."} {
-		if _, err := s.Put(t.Context(), key, store.Body{Bytes: []byte("x"), Size: 1}, store.PutOptions{}); store.ClassOf(err) != store.Permanent {
-			t.Errorf("put %q: %v", key, err)
-		}
-		if _, err := s.Stat(t.Context(), key); store.ClassOf(err) != store.NotFound {
-			t.Errorf("stat %q: %v", key, err)
-		}
+	keys := []string{"/lead", "bad \xff", strings.Repeat("n", 1024), "a/../b", "..", "v1", "v1/", ".", "a/.."}
+	storetest.CannotBe(t, s, keys...)
+	for _, key := range keys {
 		if _, err := s.Copy(t.Context(), s, store.Object{Key: key}, "to", store.PutOptions{}); store.ClassOf(err) != store.Permanent {
 			t.Errorf("copy %q: %v", key, err)
 		}
@@ -318,23 +315,5 @@ func TestRenew(t *testing.T) {
 	t.Setenv("BCE_ACCESS_KEY_ID", "")
 	_, at := newPlace(t)
 	cfg := at.config("", store.RoleSource)
-	good := cfg.Credentials
-	s := openWith(t, cfg)
-	for _, step := range []struct {
-		to   store.Credentials
-		want store.Class // of a request afterwards
-	}{{good, store.NotFound}, {store.Credentials{AccessKey: good.AccessKey, SecretKey: "another"}, store.Auth}, {good, store.NotFound}} {
-		if err := s.Renew(t.Context(), step.to); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Stat(t.Context(), "none"); store.ClassOf(err) != step.want {
-			t.Errorf("%v, want class %s", err, step.want)
-		}
-	}
-	if err := s.Renew(t.Context(), store.Credentials{}); err == nil {
-		t.Error("it takes no credentials for an answer")
-	}
-	if _, err := s.Stat(t.Context(), "none"); store.ClassOf(err) != store.NotFound {
-		t.Errorf("after that: %v", err)
-	}
+	storetest.Renew(t, openWith(t, cfg), cfg.Credentials)
 }

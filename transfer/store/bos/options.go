@@ -2,10 +2,8 @@ package bos
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -77,36 +75,20 @@ func (o *options) parseEndpoint(text, region string) error {
 		}
 		text = region + vendorDomain
 	}
-	if !strings.Contains(text, "://") {
-		text = "https://" + text
+	u, err := wire.ParseHost("endpoint", text, "https://bj"+vendorDomain)
+	if err != nil {
+		return err
 	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return fmt.Errorf("endpoint is no URL such as https://bj%s", vendorDomain)
-	case u.User != nil:
-		return fmt.Errorf("endpoint of host %q: credentials do not go into URLs", u.Host)
-	case u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("endpoint %q: want http:// or https://", text)
-	case u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return fmt.Errorf("endpoint %q: want https://host or https://host:port without a path", text)
-	}
-	o.endpoint = &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}
-	o.pathStyle = isLocal(o.endpoint.Hostname())
+	o.endpoint = u
+	o.pathStyle = wire.IsLocal(o.endpoint.Hostname())
 	return nil
 }
 
 func (o *options) parseChoices(l store.Location) error {
 	for name, into := range map[string]*bool{"path_style": &o.pathStyle, "bound_domain": &o.bound, "multi_az": &o.multiAZ} {
-		text := l.Options.Get(name)
-		if text == "" {
-			continue
+		if err := wire.ParseBool(l, name, into); err != nil {
+			return err
 		}
-		v, err := strconv.ParseBool(text)
-		if err != nil {
-			return fmt.Errorf("%s %q: want true or false", name, text)
-		}
-		*into = v
 	}
 	if o.bound && o.pathStyle {
 		return fmt.Errorf("bound_domain and path_style exclude each other")
@@ -135,6 +117,3 @@ func (o *options) checkDomain(l store.Location) error {
 	}
 	return nil
 }
-
-// isLocal tells whether sub-domains of a host cannot be.
-func isLocal(host string) bool { return net.ParseIP(host) != nil || host == "localhost" }

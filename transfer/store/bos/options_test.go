@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 func TestLocations(t *testing.T) {
@@ -30,7 +31,7 @@ func TestLocations(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 			continue
 		}
-		if got := baseOf(o, l.Bucket); got.String() != base {
+		if got := wire.BucketURL(o.endpoint, l.Bucket, o.pathStyle, o.bound); got.String() != base {
 			t.Errorf("%s: %s, want %s", url, got.String(), base)
 		}
 	}

@@ -2,9 +2,7 @@ package bos
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"net/http"
 	"strconv"
 
@@ -21,11 +19,11 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 		err = s.rules.Set(header, &opts.Meta)
 	}
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	setPlace(header, &opts.Meta)
 	setCondition(header, opts.Condition)
-	resp, err := s.sendBody(ctx, request{op: op, method: http.MethodPut, key: key, header: header}, body)
+	resp, err := s.sendBody(ctx, wire.Request{Op: op, Method: http.MethodPut, Key: key, Header: header}, body)
 	if err != nil {
 		return store.Object{}, err
 	}
@@ -46,36 +44,14 @@ func setCondition(h http.Header, c store.Condition) {
 }
 
 // sendBody sends content with the sums that are known of it.
-func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http.Response, error) {
-	content, err := wire.NewPayload(ctx, body)
-	if err != nil {
-		return nil, wire.Wrap(ctx, r.op, r.key, err)
-	}
-	r.body = content
-	if body.Sums.MD5 != "" {
-		r.header["Content-Md5"] = []string{base64.StdEncoding.EncodeToString([]byte(body.Sums.MD5))}
-	}
+func (s *Store) sendBody(ctx context.Context, r wire.Request, body store.Body) (*http.Response, error) {
 	if sum := body.Sums.CRC64ECMA; len(sum) == 8 {
-		r.header[headerCRC64] = []string{strconv.FormatUint(binary.BigEndian.Uint64([]byte(sum)), 10)}
+		r.Header[headerCRC64] = []string{strconv.FormatUint(binary.BigEndian.Uint64([]byte(sum)), 10)}
 	}
-	return s.do(ctx, r)
+	return s.calls.SendWithMD5(ctx, r, body)
 }
 
 // Delete implements store.Destination.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	return s.discard(ctx, request{op: "delete", method: http.MethodDelete, key: key})
-}
-
-// discard sends a request to remove something; what is not there is no error.
-func (s *Store) discard(ctx context.Context, r request) error {
-	resp, err := s.do(ctx, r)
-	var e *store.Error
-	if errors.As(err, &e) && e.Class == store.NotFound {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	wire.Finish(resp.Body)
-	return nil
+	return s.calls.Remove(ctx, wire.Request{Op: "delete", Method: http.MethodDelete, Key: key})
 }

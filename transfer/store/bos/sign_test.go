@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 )
 
 // TestPublishedVectors signs what the vendor's documentation and SDKs sign, where they sign the headers that are signed here.
@@ -75,19 +76,7 @@ func TestSignaturesOfOddRequests(t *testing.T) {
 			},
 			Tags: map[string]string{rapid.StringMatching(`[a-zA-Z0-9 +=._:/-]{1,20}`).Draw(t, "tag"): "value +=._:/-"},
 		}
-		if _, err := s.Put(t.Context(), key, store.Body{Bytes: []byte("x"), Size: 1}, store.PutOptions{Meta: meta}); err != nil {
-			t.Fatalf("put: %v", err)
-		}
-		l := s.List(store.ListOptions{From: store.Next(key), Page: 1})
-		if _, err := l.Next(t.Context()); err != nil && err.Error() != "EOF" {
-			t.Fatalf("list: %v", err)
-		}
-		if _, err := s.ListUploads(t.Context(), key); err != nil {
-			t.Fatalf("list uploads: %v", err)
-		}
-		if _, err := s.ListParts(t.Context(), key, "no such/upload+"); store.ClassOf(err) != store.NotFound {
-			t.Fatalf("list parts: %v", err)
-		}
+		storetest.Signs(t, s, key, meta)
 		var m store.Metadata
 		if _, err := s.Detail(t.Context(), key, store.Details{Tags: true}, &m); err != nil || len(m.Tags) != 1 {
 			t.Fatalf("detail: %v, %v", m.Tags, err)
@@ -101,14 +90,5 @@ func TestSignaturesOfOddRequests(t *testing.T) {
 // TestSecretsAreNotSent: a request carries a signature, never what it was made with.
 func TestSecretsAreNotSent(t *testing.T) {
 	server, at := newPlace(t)
-	server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		var all strings.Builder
-		if err := r.Header.Write(&all); err != nil || strings.Contains(all.String()+r.URL.String(), at.account.SecretKey) {
-			t.Errorf("sent %s %v", all.String(), err)
-		}
-		return false
-	})
-	if _, err := openWith(t, at.config("", store.RoleSource)).Check(t.Context()); err != nil {
-		t.Error(err)
-	}
+	storetest.NoSecret(t, server.OnRequest, at.account.SecretKey, openWith(t, at.config("", store.RoleSource)))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -30,15 +29,8 @@ func newPlace(t testing.TB) (*cos.Server, place) {
 
 // config opens a folder of the bucket; options are pairs of names and values.
 func (p place) config(path string, role store.Role, options ...string) store.Config {
-	values := url.Values{"endpoint": {p.url}}
-	for i := 0; i+1 < len(options); i += 2 {
-		values.Set(options[i], options[i+1])
-	}
-	return store.Config{
-		Location: store.Location{Scheme: "cos", Bucket: p.bucket, Path: path, Options: values}, Role: role,
-		Credentials: store.Credentials{AccessKey: p.account.AccessKey, SecretKey: p.account.SecretKey, SessionToken: p.account.Token},
-		Nonce:       "00112233445566778899aabbccddeeff", Concurrency: 16,
-	}
+	options = append([]string{"endpoint", p.url}, options...)
+	return storetest.Config(store.Location{Scheme: "cos", Bucket: p.bucket, Path: path}, role, store.Credentials{AccessKey: p.account.AccessKey, SecretKey: p.account.SecretKey, SessionToken: p.account.Token}, options...)
 }
 
 // foreign is a bucket of another account.
@@ -57,16 +49,7 @@ func openVirtual(t testing.TB, at place, region string) *Store {
 
 func openWith(t testing.TB, cfg store.Config) *Store {
 	t.Helper()
-	s, err := open(cfg)
-	if err != nil {
-		t.Fatalf("open %s: %v", cfg.Location, err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return s
+	return storetest.Open(t, open, cfg)
 }
 
 func TestConformance(t *testing.T) {
@@ -85,7 +68,6 @@ func TestConformance(t *testing.T) {
 				own.bucket = fmt.Sprintf("bucket%d-1250000000", n.Add(1))
 				server.NewBucketOf(own.bucket, c.kind)
 				return storetest.Harness{
-					Store: openWith(t, own.config(c.folder, store.RoleDestination, "multi_az", c.zones)),
 					NewStore: func(role store.Role) store.Destination {
 						return openWith(t, own.config(c.folder, role, "multi_az", c.zones))
 					},

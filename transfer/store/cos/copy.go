@@ -60,26 +60,26 @@ type copied struct {
 // Copy implements store.Copier. The headers and user metadata stay the source's unless opts.Meta differs from what from tells of
 // them; where from tells nothing and opts.Meta is empty, they stay as well. Tags stay unless there are others in opts.Meta.
 func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, key string, opts store.PutOptions) (store.Object, error) {
-	r := request{op: "copy", method: http.MethodPut, key: key, header: make(http.Header, 16), slow: true}
-	if err := s.setCopySource(r.header, src, from); err != nil {
-		return store.Object{}, permanent(r.op, key, err)
+	r := wire.Request{Op: "copy", Method: http.MethodPut, Key: key, Header: make(http.Header, 16), Slow: true}
+	if err := s.setCopySource(r.Header, src, from); err != nil {
+		return store.Object{}, wire.Permanent(r.Op, key, err)
 	}
-	s.setPlacement(r.header, &opts.Meta)
+	s.setPlacement(r.Header, &opts.Meta)
 	if len(opts.Meta.Tags) > 0 {
-		r.header["X-Cos-Tagging-Directive"] = []string{"Replaced"}
+		r.Header["X-Cos-Tagging-Directive"] = []string{"Replaced"}
 	}
-	r.header["X-Cos-Metadata-Directive"] = []string{"Copy"}
+	r.Header["X-Cos-Metadata-Directive"] = []string{"Copy"}
 	if wire.ReplacesMeta(from.Meta, opts) {
-		r.header["X-Cos-Metadata-Directive"] = []string{"Replaced"}
-		if err := s.metaRules().Set(r.header, &opts.Meta); err != nil {
-			return store.Object{}, permanent(r.op, key, err)
+		r.Header["X-Cos-Metadata-Directive"] = []string{"Replaced"}
+		if err := s.metaRules().Set(r.Header, &opts.Meta); err != nil {
+			return store.Object{}, wire.Permanent(r.Op, key, err)
 		}
 	}
-	setCondition(r.header, opts.Condition)
+	setCondition(r.Header, opts.Condition)
 	var out copied
-	h, err := s.read(ctx, r, &out)
+	h, err := s.calls.Read(ctx, r, &out)
 	if err == nil {
-		err = out.check(r.op, key, "CopyObjectResult", h)
+		err = out.check(r.Op, key, "CopyObjectResult", h)
 	}
 	if err != nil {
 		return store.Object{}, err
@@ -93,15 +93,15 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 
 // CopyPart implements store.Copier.
 func (s *Store) CopyPart(ctx context.Context, src store.Source, from store.Object, off, n int64, key, id string, part int) (store.Part, error) {
-	r := request{op: "copy part", method: http.MethodPut, key: key, query: partQuery(part, id), header: make(http.Header, 8), slow: true}
-	if err := s.setCopySource(r.header, src, from); err != nil {
-		return store.Part{}, permanent(r.op, key, err)
+	r := wire.Request{Op: "copy part", Method: http.MethodPut, Key: key, Query: wire.PartQuery(part, id), Header: make(http.Header, 8), Slow: true}
+	if err := s.setCopySource(r.Header, src, from); err != nil {
+		return store.Part{}, wire.Permanent(r.Op, key, err)
 	}
-	r.header["X-Cos-Copy-Source-Range"] = []string{fmt.Sprintf("bytes=%d-%d", off, off+n-1)}
+	r.Header["X-Cos-Copy-Source-Range"] = []string{fmt.Sprintf("bytes=%d-%d", off, off+n-1)}
 	var out copied
-	h, err := s.read(ctx, r, &out)
+	h, err := s.calls.Read(ctx, r, &out)
 	if err == nil {
-		err = out.check(r.op, key, "CopyPartResult", h)
+		err = out.check(r.Op, key, "CopyPartResult", h)
 	}
 	if err != nil {
 		return store.Part{}, err

@@ -39,7 +39,7 @@ func (s *Store) tags(ctx context.Context, key string) (map[string]string, error)
 			Value string `xml:"Value"`
 		} `xml:"TagSet>Tag"`
 	}
-	_, err := s.read(ctx, request{op: "get tags", method: http.MethodGet, key: key, query: "tagging"}, &doc)
+	_, err := s.calls.Read(ctx, wire.Request{Op: "get tags", Method: http.MethodGet, Key: key, Query: "tagging"}, &doc)
 	if code(err) == "NoSuchTagSet" {
 		return nil, nil
 	}
@@ -76,7 +76,7 @@ func (s *Store) access(ctx context.Context, key string) (store.Access, []store.L
 		Owner   string   `xml:"Owner>ID"`
 		Grants  []grant  `xml:"AccessControlList>Grant"`
 	}
-	h, err := s.read(ctx, request{op: "get access", method: http.MethodGet, key: key, query: "acl"}, &doc)
+	h, err := s.calls.Read(ctx, wire.Request{Op: "get access", Method: http.MethodGet, Key: key, Query: "acl"}, &doc)
 	if err != nil || h.Get("X-Cos-Acl") == "default" {
 		return store.AccessUnknown, nil, err
 	}
@@ -113,15 +113,15 @@ func (s *Store) Restore(ctx context.Context, key string, days int, speed string)
 	}
 	switch {
 	case days < 1:
-		return permanent(op, key, fmt.Errorf("%d days: want 1 or more", days))
+		return wire.Permanent(op, key, fmt.Errorf("%d days: want 1 or more", days))
 	case speed != "Expedited" && speed != "Standard" && speed != "Bulk":
-		return permanent(op, key, fmt.Errorf("speed %q: COS knows Expedited, Standard and Bulk", wire.Clip(speed, 50)))
+		return wire.Permanent(op, key, fmt.Errorf("speed %q: COS knows Expedited, Standard and Bulk", wire.Clip(speed, 50)))
 	}
 	document, err := xml.Marshal(restoring{Days: days, Speed: speed})
 	if err != nil {
-		return permanent(op, key, err)
+		return wire.Permanent(op, key, err)
 	}
-	resp, err := s.do(ctx, request{op: op, method: http.MethodPost, key: key, query: "restore", header: make(http.Header, 8), document: document})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: op, Method: http.MethodPost, Key: key, Query: "restore", Header: make(http.Header, 8), Document: document})
 	switch code(err) {
 	case "RestoreAlreadyInProgress", "RestoreNonArchiveObject":
 		return nil

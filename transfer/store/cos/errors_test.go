@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
@@ -16,10 +17,7 @@ import (
 func answering(t *testing.T, h http.HandlerFunc) *Store {
 	t.Helper()
 	server, at := newPlace(t)
-	server.OnRequest(func(w http.ResponseWriter, r *http.Request) bool {
-		h(w, r)
-		return true
-	})
+	storetest.Answers(server.OnRequest, h)
 	return openWith(t, at.config("", store.RoleDestination))
 }
 
@@ -82,12 +80,8 @@ func TestErrorsAreClassified(t *testing.T) {
 				_, _ = w.Write([]byte(body))
 			})
 			_, _, err := s.Open(t.Context(), "k", store.OpenOptions{Length: -1})
-			var e *store.Error
-			if !errors.As(err, &e) || e.Class != c.class || e.Code != c.code || e.RequestID == "" || e.RetryAfter != c.asksFor || !strings.Contains(e.Hint, c.hint) {
-				t.Fatalf("%#v\nwant class %q, hint %q, wait %v", err, c.class, c.hint, c.asksFor)
-			}
-			if text := err.Error(); strings.Contains(text, "\n") || !strings.Contains(text, c.code) {
-				t.Errorf("says %q", text)
+			if bad := (storetest.Fault{Class: c.class, Code: c.code, Hint: c.hint, Wait: c.asksFor}).Differs(err); bad != "" || !strings.Contains(err.Error(), c.code) {
+				t.Errorf("%#v: %s", err, bad)
 			}
 		})
 	}

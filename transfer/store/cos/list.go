@@ -34,7 +34,7 @@ func (s *Store) listPage(ctx context.Context, token, after string, keys int) (*w
 	if token != "" {
 		marker = token
 	}
-	resp, err := s.do(ctx, request{op: "list", method: http.MethodGet, bucket: true, query: s.listQuery(marker, keys)})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: "list", Method: http.MethodGet, Bucket: true, Query: s.listQuery(marker, keys)})
 	if err != nil {
 		return nil, err
 	}
@@ -53,14 +53,14 @@ func (s *Store) listPage(ctx context.Context, token, after string, keys int) (*w
 func nextMarker(page *wire.Page, marker string) (string, error) {
 	plain := func(text string) string { return text }
 	if page.Encoding == "url" {
-		plain = unescaped
+		plain = wire.Unescaped
 	}
 	next := plain(page.Marker)
 	if n := len(page.Entries); n > 0 {
 		next = max(next, plain(page.Entries[n-1].Key))
 	}
 	if next <= marker {
-		return "", permanent("list", "", errors.New("the listing does not go on"))
+		return "", wire.Permanent("list", "", errors.New("the listing does not go on"))
 	}
 	return next, nil
 }

@@ -169,5 +169,5 @@ func classOf(h http.Header) store.StorageClass {
 
 // isArchived tells by an answer whether the object must be restored first.
 func isArchived(h http.Header) bool {
-	return classOf(h).Tier.Archived() && !strings.Contains(h.Get("X-Cos-Restore"), `ongoing-request="false"`)
+	return classOf(h).Tier.Archived() && !wire.IsRestored(h.Get("X-Cos-Restore"))
 }

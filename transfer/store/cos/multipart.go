@@ -4,17 +4,11 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
-	"fmt"
 	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
-
-// maxPages bounds the pages of uploads or parts of one key.
-const maxPages = 10000
 
 // PartLimits implements store.Multiparter.
 func (s *Store) PartLimits() (smallest, largest int64, most int) {
@@ -23,15 +17,12 @@ func (s *Store) PartLimits() (smallest, largest int64, most int) {
 
 // CreateUpload implements store.Multiparter.
 func (s *Store) CreateUpload(ctx context.Context, key string, opts store.PutOptions) (string, error) {
-	r := request{op: "create upload", method: http.MethodPost, key: key, query: "uploads", header: make(http.Header, 8)}
-	if err := s.setMeta(r.header, &opts.Meta); err != nil {
-		return "", permanent(r.op, key, err)
+	r := wire.Request{Op: "create upload", Method: http.MethodPost, Key: key, Query: "uploads", Header: make(http.Header, 8)}
+	if err := s.setMeta(r.Header, &opts.Meta); err != nil {
+		return "", wire.Permanent(r.Op, key, err)
 	}
-	var out struct {
-		XMLName xml.Name `xml:"InitiateMultipartUploadResult"`
-		ID      string   `xml:"UploadId"`
-	}
-	h, err := s.read(ctx, r, &out)
+	var out wire.XMLUploadID
+	h, err := s.calls.Read(ctx, r, &out)
 	if err != nil {
 		return "", err
 	}
@@ -39,185 +30,81 @@ func (s *Store) CreateUpload(ctx context.Context, key string, opts store.PutOpti
 		s.etagOpaque.Store(true) // the bucket encrypts by itself
 	}
 	if out.ID == "" {
-		return "", permanent(r.op, key, errors.New("the server gave no upload ID"))
+		return "", wire.Permanent(r.Op, key, errors.New("the server gave no upload ID"))
 	}
 	return out.ID, nil
 }
 
-// uploadsPage is an answer of List Multipart Uploads (https://www.tencentcloud.com/document/product/436/7736).
-type uploadsPage struct {
-	XMLName     xml.Name `xml:"ListMultipartUploadsResult"`
-	Encoding    string   `xml:"Encoding-Type"` // so it is documented; other listings have no hyphen
-	EncodingToo string   `xml:"EncodingType"`
-	Truncated   bool     `xml:"IsTruncated"`
-	NextKey     string   `xml:"NextKeyMarker"`
-	NextID      string   `xml:"NextUploadIdMarker"`
-	Uploads     []struct {
-		Key   string    `xml:"Key"`
-		ID    string    `xml:"UploadId"`
-		Began time.Time `xml:"Initiated"`
-	} `xml:"Upload"`
-}
-
-// plain decodes a key of the page.
-func (p *uploadsPage) plain(text string) string {
-	if p.Encoding == "url" || p.EncodingToo == "url" {
-		return unescaped(text)
-	}
-	return text
-}
-
-// ListUploads implements store.Multiparter. The server lists by prefix; siblings are left out here.
+// ListUploads implements store.Multiparter (https://www.tencentcloud.com/document/product/436/7736).
 func (s *Store) ListUploads(ctx context.Context, key string) ([]store.Upload, error) {
 	const op = "list uploads"
 	full := s.prefix + key
 	if err := checkKey(full); err != nil {
-		return nil, permanent(op, key, err)
+		return nil, wire.Permanent(op, key, err)
 	}
-	var uploads []store.Upload
-	var marker, idMarker string
-	for range maxPages {
-		query := "uploads&encoding-type=url&max-uploads=" + strconv.Itoa(pageSize) + "&prefix=" + wire.EscapeQuery(full)
-		if marker != "" {
-			query += "&key-marker=" + wire.EscapeQuery(marker)
-		}
-		if idMarker != "" {
-			query += "&upload-id-marker=" + wire.EscapeQuery(idMarker)
-		}
-		var page uploadsPage
-		if _, err := s.read(ctx, request{op: op, method: http.MethodGet, key: key, bucket: true, query: query}, &page); err != nil {
+	return wire.ListUploads(key, full, func(keyMarker, idMarker string) (*wire.UploadsPage, error) {
+		query := wire.UploadsQuery(pageSize, full, keyMarker, idMarker)
+		r := wire.Request{Op: op, Method: http.MethodGet, Key: key, Bucket: true, Query: query}
+		var doc wire.XMLUploads
+		if _, err := s.calls.Read(ctx, r, &doc); err != nil {
 			return nil, err
 		}
-		for _, u := range page.Uploads {
-			if page.plain(u.Key) == full {
-				uploads = append(uploads, store.Upload{ID: u.ID, Began: u.Began.UTC()})
-			}
-		}
-		nextKey := page.plain(page.NextKey)
-		// Uploads come in the order of their keys: behind this key there is nothing to see.
-		if !page.Truncated || nextKey > full {
-			return uploads, nil
-		}
-		if nextKey == marker && page.NextID == idMarker {
-			return nil, permanent(op, key, errors.New("the listing of uploads repeats"))
-		}
-		marker, idMarker = nextKey, page.NextID
-	}
-	return nil, permanent(op, key, errors.New("the listing of uploads has no end"))
-}
-
-func partQuery(n int, id string) string {
-	return "partNumber=" + strconv.Itoa(n) + "&uploadId=" + wire.EscapeQuery(id)
+		return doc.Page(), nil
+	})
 }
 
 // UploadPart implements store.Multiparter.
 func (s *Store) UploadPart(ctx context.Context, key, id string, n int, body store.Body) (store.Part, error) {
-	r := request{op: "upload part", method: http.MethodPut, key: key, header: make(http.Header, 8), query: partQuery(n, id)}
-	resp, err := s.sendBody(ctx, r, body)
+	r := wire.Request{Op: "upload part", Method: http.MethodPut, Key: key, Header: make(http.Header, 8), Query: wire.PartQuery(n, id)}
+	resp, err := s.calls.SendWithMD5(ctx, r, body)
 	if err != nil {
 		return store.Part{}, err
 	}
-	etag := wire.Unquote(resp.Header.Get("Etag"))
-	if etag == "" {
-		return store.Part{}, permanent(r.op, key, errors.New("the server gave no ETag"))
-	}
-	return store.Part{Number: n, Size: body.Size, ETag: etag, Sums: s.sumsOf(resp.Header)}, nil
+	return wire.PartOf(r.Op, key, n, body.Size, resp.Header.Get("Etag"), s.sumsOf(resp.Header))
 }
 
-// partsPage is an answer of List Parts (https://www.tencentcloud.com/document/product/436/7747).
-type partsPage struct {
-	XMLName   xml.Name `xml:"ListPartsResult"`
-	Truncated bool     `xml:"IsTruncated"`
-	Next      int      `xml:"NextPartNumberMarker"`
-	Parts     []struct {
-		Number int    `xml:"PartNumber"`
-		ETag   string `xml:"ETag"`
-		Size   int64  `xml:"Size"`
-	} `xml:"Part"`
-}
-
-// ListParts implements store.Multiparter.
+// ListParts implements store.Multiparter (https://www.tencentcloud.com/document/product/436/7747).
 func (s *Store) ListParts(ctx context.Context, key, id string) ([]store.Part, error) {
-	const op = "list parts"
-	var parts []store.Part
-	last := 0
-	for range maxPages {
-		query := "max-parts=" + strconv.Itoa(pageSize) + "&uploadId=" + wire.EscapeQuery(id)
-		if last > 0 {
-			query += "&part-number-marker=" + strconv.Itoa(last)
-		}
-		var page partsPage
-		if _, err := s.read(ctx, request{op: op, method: http.MethodGet, key: key, query: query}, &page); err != nil {
+	return wire.ListParts(key, mostParts, func(last int) (*wire.PartsPage, error) {
+		var doc wire.XMLParts
+		if _, err := s.calls.Read(ctx, wire.Request{Op: "list parts", Method: http.MethodGet, Key: key, Query: wire.PartsQuery(pageSize, last, id)}, &doc); err != nil {
 			return nil, err
 		}
-		for _, p := range page.Parts {
-			if p.Number <= last || p.Number > mostParts || p.Size < 0 {
-				return nil, permanent(op, key, fmt.Errorf("listing out of order: part %d of %d bytes after %d", p.Number, p.Size, last))
-			}
-			last = p.Number
-			etag := wire.Unquote(p.ETag)
-			parts = append(parts, store.Part{Number: p.Number, Size: p.Size, ETag: etag, Sums: s.sumsOfETag(etag)})
-		}
-		switch {
-		case !page.Truncated:
-			return parts, nil
-		case page.Next != last || len(page.Parts) == 0:
-			return nil, permanent(op, key, errors.New("the listing of parts does not go on"))
-		}
-	}
-	return nil, permanent(op, key, errors.New("the listing of parts has no end"))
-}
-
-// completion is the request of Complete Multipart Upload.
-type completion struct {
-	XMLName xml.Name        `xml:"CompleteMultipartUpload"`
-	Parts   []completedPart `xml:"Part"`
-}
-
-type completedPart struct {
-	Number int    `xml:"PartNumber"`
-	ETag   string `xml:"ETag"`
+		return doc.Page(s.sumsOfETag), nil
+	})
 }
 
 // CompleteUpload implements store.Multiparter.
 func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []store.Part, opts store.PutOptions) (store.Object, error) {
-	r := request{
-		op: "complete upload", method: http.MethodPost, key: key, query: "uploadId=" + wire.EscapeQuery(id), header: make(http.Header, 8), slow: true,
+	r := wire.Request{
+		Op: "complete upload", Method: http.MethodPost, Key: key, Query: "uploadId=" + wire.EscapeQuery(id), Header: make(http.Header, 8), Slow: true,
 	}
-	setCondition(r.header, opts.Condition)
-	var doc completion
-	var size int64
-	for _, p := range parts {
-		size += p.Size
-		doc.Parts = append(doc.Parts, completedPart{p.Number, wire.Quote(p.ETag)})
-	}
+	setCondition(r.Header, opts.Condition)
 	var err error
-	if r.document, err = xml.Marshal(doc); err != nil {
-		return store.Object{}, permanent(r.op, key, err)
+	if r.Document, err = wire.CompletionXML(parts); err != nil {
+		return store.Object{}, wire.Permanent(r.Op, key, err)
 	}
-	if opts.BeforeCommit != nil {
-		if err := opts.BeforeCommit(); err != nil {
-			return store.Object{}, &store.Error{Op: r.op, Key: key, Class: store.Canceled, Err: err}
-		}
+	if err := wire.BeforeCommit(r.Op, key, &opts); err != nil {
+		return store.Object{}, err
 	}
 	var out struct {
 		XMLName xml.Name `xml:"CompleteMultipartUploadResult"`
 		ETag    string   `xml:"ETag"`
 		CRC64   string   `xml:"CRC64"`
 	}
-	h, err := s.read(ctx, r, &out)
+	h, err := s.calls.Read(ctx, r, &out)
 	if err == nil && out.ETag == "" {
 		// The vendor's SDK takes this for a failure too: the status came before the work was done.
-		err = &store.Error{Op: r.op, Key: key, Class: store.Transient, RequestID: requestID(h), Err: errors.New("the server gave no ETag of what it assembled")}
+		err = &store.Error{Op: r.Op, Key: key, Class: store.Transient, RequestID: requestID(h), Err: errors.New("the server gave no ETag of what it assembled")}
 	}
 	if err != nil {
 		return store.Object{}, err
 	}
 	// The ETag of parts is no MD5, and the sum may stand in either place.
-	return store.Object{Key: key, Size: size, ETag: wire.Unquote(out.ETag), Sums: crc64Of(h.Get(headerCRC64)).Merge(crc64Of(out.CRC64))}, nil
+	return store.Object{Key: key, Size: wire.SizeOf(parts), ETag: wire.Unquote(out.ETag), Sums: crc64Of(h.Get(headerCRC64)).Merge(crc64Of(out.CRC64))}, nil
 }
 
 // AbortUpload implements store.Multiparter.
 func (s *Store) AbortUpload(ctx context.Context, key, id string) error {
-	return s.discard(ctx, request{op: "abort upload", method: http.MethodDelete, key: key, query: "uploadId=" + wire.EscapeQuery(id)})
+	return s.calls.Remove(ctx, wire.Request{Op: "abort upload", Method: http.MethodDelete, Key: key, Query: "uploadId=" + wire.EscapeQuery(id)})
 }

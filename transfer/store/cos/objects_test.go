@@ -15,6 +15,7 @@ import (
 	vendor "github.com/tencentyun/cos-go-sdk-v5"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 )
 
 // vendorOf is the vendor's own client of a place, by the host name of its bucket.
@@ -379,15 +380,11 @@ func TestStoresThatCopyByThemselves(t *testing.T) {
 // TestKeysThatCannotBe are refused here, before anything is sent.
 func TestKeysThatCannotBe(t *testing.T) {
 	s := answering(t, func(http.ResponseWriter, *http.Request) { t.Error("something was sent") })
-	for _, key := range []string{"/lead", `\lead`, "bad \xff", "esc\x1b", strings.Repeat("n", 851), ".", "..", "a/..", "./", ""} {
-		if _, err := s.Put(t.Context(), key, store.Body{Bytes: []byte("x"), Size: 1}, store.PutOptions{}); store.ClassOf(err) != store.Permanent {
-			t.Errorf("put %q: %v", key, err)
-		}
+	keys := []string{"/lead", `\lead`, "bad \xff", "esc\x1b", strings.Repeat("n", 851), ".", "..", "a/..", "./", ""}
+	storetest.CannotBe(t, s, keys...)
+	for _, key := range keys {
 		if err := s.Delete(t.Context(), key); store.ClassOf(err) != store.Permanent {
 			t.Errorf("delete %q: %v", key, err)
-		}
-		if _, err := s.Stat(t.Context(), key); store.ClassOf(err) != store.NotFound {
-			t.Errorf("stat %q: %v", key, err)
 		}
 	}
 }
@@ -415,23 +412,5 @@ func TestRenew(t *testing.T) {
 	clearEnvironment(t)
 	_, at := newPlace(t)
 	cfg := at.config("", store.RoleSource)
-	good := cfg.Credentials
-	s := openWith(t, cfg)
-	for _, step := range []struct {
-		to   store.Credentials
-		want store.Class // of a request afterwards
-	}{{good, store.NotFound}, {store.Credentials{AccessKey: good.AccessKey, SecretKey: "another"}, store.Auth}, {good, store.NotFound}} {
-		if err := s.Renew(t.Context(), step.to); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Stat(t.Context(), "none"); store.ClassOf(err) != step.want {
-			t.Errorf("%v, want class %s", err, step.want)
-		}
-	}
-	if err := s.Renew(t.Context(), store.Credentials{}); err == nil {
-		t.Error("it takes no credentials for an answer")
-	}
-	if _, err := s.Stat(t.Context(), "none"); store.ClassOf(err) != store.NotFound {
-		t.Errorf("after that: %v", err)
-	}
+	storetest.Renew(t, openWith(t, cfg), cfg.Credentials)
 }

@@ -1,11 +1,9 @@
 package cos
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"net/url"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +30,7 @@ type Store struct {
 
 	base       url.URL // of the bucket
 	client     *wire.Client
+	calls      wire.Caller
 	creds      atomic.Pointer[store.Credentials]
 	now        func() time.Time
 	etagOpaque atomic.Bool // an answer showed that the ETags of this bucket need not be MD5s
@@ -45,9 +44,9 @@ func open(cfg store.Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport, err := wire.NewTransport(cfg.Concurrency)
+	client, err := wire.Connect(cfg.Concurrency)
 	if err != nil {
-		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: err}
+		return nil, err
 	}
 	creds, err := credentials(cfg.Credentials)
 	if err != nil {
@@ -55,9 +54,10 @@ func open(cfg store.Config) (*Store, error) {
 	}
 	s := &Store{
 		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path), opts: opts,
-		base: baseOf(opts, cfg.Location.Bucket), client: wire.NewClient(transport), now: time.Now,
+		base: wire.BucketURL(opts.endpoint, cfg.Location.Bucket, opts.pathStyle, opts.bound), client: client, now: time.Now,
 	}
 	s.creds.Store(&creds)
+	s.calls = s.caller()
 	return s, nil
 }
 
@@ -74,37 +74,11 @@ func (s *Store) Renew(_ context.Context, c store.Credentials) error {
 // credentials takes those of the job, else those that the vendor's tools and SDKs take from the environment: its examples for
 // COS have the first names, those for all products the others.
 func credentials(c store.Credentials) (store.Credentials, error) {
-	if c != (store.Credentials{}) {
-		return c, nil
-	}
-	for _, names := range [][]string{
-		{"COS_SECRET_ID", "COS_SECRET_KEY", "COS_SESSION_TOKEN"},
-		{"COS_SECRETID", "COS_SECRETKEY", "COS_TOKEN"},
-		{"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECURITY_TOKEN"},
-	} {
-		c = store.Credentials{AccessKey: os.Getenv(names[0]), SecretKey: os.Getenv(names[1])}
-		for _, name := range names[2:] {
-			c.SessionToken = cmp.Or(c.SessionToken, os.Getenv(name))
-		}
-		if c.AccessKey != "" && c.SecretKey != "" {
-			return c, nil
-		}
-	}
-	what := wire.RuleOfFailure(wire.ErrCredentials)
-	return c, &store.Error{Op: "open", Class: what.Class, Hint: what.Hint, Err: wire.ErrCredentials}
-}
-
-// baseOf is the URL of the bucket.
-func baseOf(o options, bucket string) url.URL {
-	u := *o.endpoint
-	switch {
-	case o.bound:
-	case o.pathStyle:
-		u.Path = "/" + bucket
-	default:
-		u.Host = bucket + "." + u.Host
-	}
-	return u
+	return wire.CredentialsOf(c,
+		[]string{"COS_SECRET_ID", "COS_SECRET_KEY", "COS_SESSION_TOKEN"},
+		[]string{"COS_SECRETID", "COS_SECRETKEY", "COS_TOKEN"},
+		[]string{"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECURITY_TOKEN"},
+	)
 }
 
 // Abilities tells what every COS store can do.
@@ -128,18 +102,15 @@ func (s *Store) Single(ctx context.Context) (key string, ok bool, err error) {
 
 // Check implements store.Source: one key of the listing under the prefix shows bucket, credentials, region and clock.
 func (s *Store) Check(ctx context.Context) (time.Time, error) {
-	resp, err := s.do(ctx, request{op: "check", method: http.MethodGet, bucket: true, query: s.listQuery("", 1)})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: "check", Method: http.MethodGet, Bucket: true, Query: s.listQuery("", 1)})
 	if err != nil {
 		return time.Time{}, wire.FirstContact(err)
 	}
-	clock, dateErr := http.ParseTime(resp.Header.Get("Date"))
+	clock := wire.Date(resp.Header.Get("Date")) // a proxy may leave it out
 	if _, err := wire.ReadPage(resp); err != nil {
 		return time.Time{}, &store.Error{Op: "check", Class: store.Misconfigured, Hint: "check the endpoint", Err: err}
 	}
-	if dateErr != nil {
-		return time.Time{}, nil // a proxy may leave it out
-	}
-	return clock.UTC(), nil
+	return clock, nil
 }
 
 // Close drops the connections that nothing uses.

@@ -2,10 +2,8 @@ package cos
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -67,17 +65,11 @@ func parseOptions(l store.Location) (options, error) {
 		return options{}, err
 	}
 	for name, into := range map[string]*bool{"bound_domain": &o.bound, "multi_az": &o.manyZones} {
-		text := l.Options.Get(name)
-		if text == "" {
-			continue
+		if err := wire.ParseBool(l, name, into); err != nil {
+			return options{}, err
 		}
-		v, err := strconv.ParseBool(text)
-		if err != nil {
-			return options{}, fmt.Errorf("%s %q: want true or false", name, text)
-		}
-		*into = v
 	}
-	o.pathStyle = !o.bound && isLocal(o.endpoint.Hostname())
+	o.pathStyle = !o.bound && wire.IsLocal(o.endpoint.Hostname())
 	return o, o.checkDomain(l.Bucket)
 }
 
@@ -117,21 +109,11 @@ func (o *options) parseEndpoint(text string) error {
 		}
 		text = "cos." + o.region + vendorDomain
 	}
-	if !strings.Contains(text, "://") {
-		text = "https://" + text
+	u, err := wire.ParseHost("endpoint", text, "https://cos.ap-guangzhou.myqcloud.com")
+	if err != nil {
+		return err
 	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return fmt.Errorf("endpoint is no URL such as https://cos.ap-guangzhou.myqcloud.com")
-	case u.User != nil:
-		return fmt.Errorf("endpoint of host %q: credentials do not go into URLs", u.Host)
-	case u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("endpoint %q: want http:// or https://", text)
-	case u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return fmt.Errorf("endpoint %q: want https://host or https://host:port without a path", text)
-	}
-	o.endpoint = &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}
+	o.endpoint = u
 	return nil
 }
 
@@ -189,6 +171,3 @@ func (o *options) checkDomain(bucket string) error {
 	}
 	return nil
 }
-
-// isLocal tells whether sub-domains of a host cannot be.
-func isLocal(host string) bool { return net.ParseIP(host) != nil || host == "localhost" }

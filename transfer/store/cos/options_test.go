@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 func TestLocations(t *testing.T) {
@@ -30,7 +31,7 @@ func TestLocations(t *testing.T) {
 			t.Errorf("%s: %v", c.url, err)
 			continue
 		}
-		s := &Store{bucket: l.Bucket, opts: o, base: baseOf(o, l.Bucket)}
+		s := &Store{bucket: l.Bucket, opts: o, base: wire.BucketURL(o.endpoint, l.Bucket, o.pathStyle, o.bound)}
 		if s.base.String() != c.base || o.region != c.region || s.sourceHost() != c.source {
 			t.Errorf("%s: %s in %q, copied from %q; want %s in %q, %q", c.url, s.base.String(), o.region, s.sourceHost(), c.base, c.region, c.source)
 		}

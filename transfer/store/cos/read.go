@@ -17,11 +17,7 @@ func (s *Store) Stat(ctx context.Context, key string) (store.Object, error) {
 }
 
 func (s *Store) head(ctx context.Context, op, key, ifMatch string) (store.Object, error) {
-	header := make(http.Header, 8)
-	if ifMatch != "" {
-		header["If-Match"] = []string{wire.Quote(ifMatch)}
-	}
-	resp, refused, err := s.exchange(ctx, request{op: op, method: http.MethodHead, key: key, header: header})
+	resp, refused, err := s.calls.Exchange(ctx, wire.Request{Op: op, Method: http.MethodHead, Key: key, Header: wire.MatchHeader(ifMatch)})
 	switch {
 	case refused != nil:
 		return store.Object{}, s.fault(op, key, s.reason(ctx, key, refused))
@@ -30,7 +26,7 @@ func (s *Store) head(ctx context.Context, op, key, ifMatch string) (store.Object
 	}
 	wire.Finish(resp.Body)
 	if resp.ContentLength < 0 {
-		return store.Object{}, permanent(op, key, errors.New("the server tells no size"))
+		return store.Object{}, wire.Permanent(op, key, errors.New("the server tells no size"))
 	}
 	return s.objectOf(key, resp.Header, resp.ContentLength), nil
 }
@@ -41,7 +37,7 @@ func (s *Store) reason(ctx context.Context, key string, refused *wire.Refusal) *
 	if refused.Status != http.StatusBadRequest && refused.Status != http.StatusForbidden {
 		return refused
 	}
-	resp, told, err := s.exchange(ctx, request{op: "open", method: http.MethodGet, key: key, header: http.Header{"Range": {"bytes=0-0"}}})
+	resp, told, err := s.calls.Exchange(ctx, wire.Request{Op: "open", Method: http.MethodGet, Key: key, Header: http.Header{"Range": {"bytes=0-0"}}})
 	switch {
 	case err != nil:
 	case told == nil:
@@ -58,9 +54,7 @@ func (s *Store) objectOf(key string, h http.Header, size int64) store.Object {
 		Key: key, Kind: wire.KindOf(s.prefix+key, size), Size: size, ETag: wire.Unquote(h.Get("Etag")), Sums: s.sumsOf(h),
 		Meta: s.metaOf(h), Archived: isArchived(h),
 	}
-	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
-		o.ModTime = t.UTC()
-	}
+	o.ModTime = wire.Date(h.Get("Last-Modified"))
 	return o
 }
 
@@ -68,20 +62,13 @@ func (s *Store) objectOf(key string, h http.Header, size int64) store.Object {
 func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (io.ReadCloser, store.Object, error) {
 	const op = "open"
 	if opts.Offset < 0 {
-		return nil, store.Object{}, permanent(op, key, fmt.Errorf("offset %d", opts.Offset))
+		return nil, store.Object{}, wire.Permanent(op, key, fmt.Errorf("offset %d", opts.Offset))
 	}
 	if opts.Length == 0 {
 		return s.openNothing(ctx, key, opts)
 	}
-	header := make(http.Header, 8)
-	if opts.IfMatch != "" {
-		header["If-Match"] = []string{wire.Quote(opts.IfMatch)}
-	}
-	ranged := opts.Offset > 0 || opts.Length > 0
-	if ranged {
-		header["Range"] = []string{wire.RangeOf(opts)}
-	}
-	resp, refused, err := s.exchange(ctx, request{op: op, method: http.MethodGet, key: key, header: header})
+	header, ranged := wire.ReadHeader(opts)
+	resp, refused, err := s.calls.Exchange(ctx, wire.Request{Op: op, Method: http.MethodGet, Key: key, Header: header})
 	switch {
 	case refused != nil && refused.Status == http.StatusRequestedRangeNotSatisfiable:
 		return s.openNothing(ctx, key, opts)
@@ -90,24 +77,16 @@ func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (i
 	case err != nil:
 		return nil, store.Object{}, wire.Wrap(ctx, op, key, err)
 	}
-	found, err := wire.Opened(opts, ranged, resp)
+	body, found, err := wire.OpenBody(ctx, key, opts, ranged, resp, requestID(resp.Header))
 	if err != nil {
-		_ = resp.Body.Close() // the answer is of no use; why is in err
-		return nil, store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, RequestID: requestID(resp.Header), Err: err}
+		return nil, store.Object{}, err
 	}
 	// The CRC64 is that of the whole object, whatever part of it is read.
-	body := wire.NewReader(resp.Body, found.Length, func(err error) error { return wire.Wrap(ctx, "read", key, err) })
 	return body, s.objectOf(key, resp.Header, found.Size), nil
 }
 
 // openNothing opens a range without bytes: of length 0, or at the very end of the object, which a GET refuses.
 func (s *Store) openNothing(ctx context.Context, key string, opts store.OpenOptions) (io.ReadCloser, store.Object, error) {
 	o, err := s.head(ctx, "open", key, opts.IfMatch)
-	if err != nil {
-		return nil, store.Object{}, err
-	}
-	if err := wire.Empty(key, opts, o.Size); err != nil {
-		return nil, store.Object{}, err
-	}
-	return http.NoBody, o, nil
+	return wire.OpenNothing(key, opts, o, err)
 }

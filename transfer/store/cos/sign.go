@@ -5,7 +5,6 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,7 +84,7 @@ func queryFields(raw string) []field {
 			continue
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		fields = append(fields, newField(unescaped(name), unescaped(value)))
+		fields = append(fields, newField(wire.Unescaped(name), wire.Unescaped(value)))
 	}
 	return fields
 }
@@ -103,12 +102,4 @@ func headerFields(req *http.Request) []field {
 		}
 	}
 	return fields
-}
-
-// unescaped decodes a text of a query or a listing, or gives it back as it is.
-func unescaped(text string) string {
-	if plain, err := url.QueryUnescape(text); err == nil {
-		return plain
-	}
-	return text
 }

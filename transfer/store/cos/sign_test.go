@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 )
 
 // TestPublishedVectors signs what the vendor prints as signed (test/testdata/wire/cos-vectors.json has the sources).
@@ -84,19 +85,7 @@ func TestSignaturesOfOddRequests(t *testing.T) {
 			User:               map[string]string{rapid.StringMatching(`[a-z0-9-]{0,10}[a-z]`).Draw(t, "name"): rapid.StringMatching(`[ -~ü]{1,30}`).Draw(t, "value")},
 			Tags:               map[string]string{rapid.StringMatching(`[a-z +=:/@ü]{0,10}[a-z]`).Draw(t, "tag"): rapid.StringMatching(`[a-z +=:/@]{0,10}[a-z]`).Draw(t, "tag value")},
 		}
-		if _, err := s.Put(t.Context(), key, store.Body{Bytes: []byte("x"), Size: 1}, store.PutOptions{Meta: meta}); err != nil {
-			t.Fatalf("put: %v", err)
-		}
-		l := s.List(store.ListOptions{From: store.Next(key), Page: 1})
-		if _, err := l.Next(t.Context()); err != nil && err.Error() != "EOF" {
-			t.Fatalf("list: %v", err)
-		}
-		if _, err := s.ListUploads(t.Context(), key); err != nil {
-			t.Fatalf("list uploads: %v", err)
-		}
-		if _, err := s.ListParts(t.Context(), key, "no such/upload+"); store.ClassOf(err) != store.NotFound {
-			t.Fatalf("list parts: %v", err)
-		}
+		storetest.Signs(t, s, key, meta)
 		var got store.Metadata
 		if _, err := s.Detail(t.Context(), key, store.Details{Tags: true}, &got); err != nil || len(got.Tags) != 1 {
 			t.Fatalf("tags: %v, %v", got.Tags, err)
@@ -122,16 +111,5 @@ func TestSignaturesOfOddRequests(t *testing.T) {
 // TestSecretsAreNotSent: a request carries a signature, never what it was made with.
 func TestSecretsAreNotSent(t *testing.T) {
 	server, at := newPlace(t)
-	asked := 0
-	server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		asked++
-		var all strings.Builder
-		if err := r.Header.Write(&all); err != nil || strings.Contains(all.String()+r.URL.String(), at.account.SecretKey) {
-			t.Errorf("sent %s %v", all.String(), err)
-		}
-		return false
-	})
-	if _, err := openWith(t, at.config("", store.RoleSource)).Check(t.Context()); err != nil || asked != 1 {
-		t.Errorf("%d requests, %v", asked, err)
-	}
+	storetest.NoSecret(t, server.OnRequest, at.account.SecretKey, openWith(t, at.config("", store.RoleSource)))
 }

@@ -52,7 +52,6 @@ func TestConformance(t *testing.T) {
 				s := shared.FakeGCS(t)
 				bucket := s.NewBucket(t)
 				return storetest.Harness{
-					Store:      openAt(t, s.URL, bucket, prefix, store.RoleDestination),
 					NewStore:   func(role store.Role) store.Destination { return openAt(t, s.URL, bucket, prefix, role) },
 					ChecksSums: true,
 					// A rewrite of this server leaves the class as it was. All is encrypted, which nobody needs to be told.

@@ -52,7 +52,7 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 	const op = "copy"
 	other := of(src)
 	if other == nil {
-		return store.Object{}, permanent(op, key, fmt.Errorf("cannot copy from a store of another kind: %T", src))
+		return store.Object{}, wire.Permanent(op, key, fmt.Errorf("cannot copy from a store of another kind: %T", src))
 	}
 	full, err := s.full(op, key, false)
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 		query += "&sourceGeneration=" + from.ETag + "&ifSourceGenerationMatch=" + from.ETag
 	}
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	r := request{
 		op: op, method: http.MethodPost, key: key, path: other.objectPath(source) + "/rewriteTo" + s.objectPath(full)[len("/storage/v1"):],
@@ -117,7 +117,7 @@ func (s *Store) rewrite(ctx context.Context, r request) (store.Object, error) {
 		}
 		return o, nil
 	}
-	return store.Object{}, permanent(r.op, r.key, errors.New("the copy has no end"))
+	return store.Object{}, wire.Permanent(r.op, r.key, errors.New("the copy has no end"))
 }
 
 // copyDocument describes the copy. An empty description keeps the source's metadata and takes the bucket's class; any other takes the
@@ -144,16 +144,16 @@ func (s *Store) copyDocument(ctx context.Context, src *Store, from store.Object,
 	}
 	doc, err := s.resourceOf(&meta)
 	if err != nil {
-		return nil, permanent(op, from.Key, err)
+		return nil, wire.Permanent(op, from.Key, err)
 	}
 	text, err := json.Marshal(doc)
 	if err != nil {
-		return nil, permanent(op, from.Key, err)
+		return nil, wire.Permanent(op, from.Key, err)
 	}
 	return text, nil
 }
 
 // CopyPart implements store.Copier. Cloud Storage copies objects of any size whole, and no ranges of them.
 func (s *Store) CopyPart(_ context.Context, _ store.Source, _ store.Object, _, _ int64, key, _ string, _ int) (store.Part, error) {
-	return store.Part{}, permanent("copy part", key, errors.New("only whole objects are copied by Cloud Storage"))
+	return store.Part{}, wire.Permanent("copy part", key, errors.New("only whole objects are copied by Cloud Storage"))
 }

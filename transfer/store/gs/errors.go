@@ -127,14 +127,7 @@ func (s *Store) fault(r *request, token string, w *wire.Refusal) *store.Error {
 			what.Hint = "the bucket is not public; give credentials"
 		}
 	}
-	e := &store.Error{
-		Op: r.op, Key: r.key, Class: what.Class, Hint: what.Hint, Code: wire.Clip(said.Code, 100), RequestID: requestID(w.Header),
-		Err: errors.New(wire.Message(said.Message, w.Status)),
-	}
-	if e.Class == store.Throttled || e.Class == store.Transient {
-		e.RetryAfter = wire.RetryAfter(w.Header, s.now())
-	}
-	return e
+	return w.Fault(r.op, r.key, what, said.Code, said.Message, requestID(w.Header), s.now())
 }
 
 func requestID(h http.Header) string { return wire.Clip(h.Get("X-Guploader-Uploadid"), 200) }

@@ -76,7 +76,7 @@ func (s *Store) fetchPage(ctx context.Context, token, after string, keys int) (*
 		return nil, err
 	}
 	if from != "" && len(doc.Items) > 0 && doc.Items[0].Name < from {
-		return nil, permanent("list", "", errors.New("the server does not start where it is told to (startOffset)"))
+		return nil, wire.Permanent("list", "", errors.New("the server does not start where it is told to (startOffset)"))
 	}
 	return s.page(&doc, after, keys)
 }
@@ -99,7 +99,7 @@ func (s *Store) page(doc *listPage, after string, keys int) (*wire.Page, error) 
 	for i := range items {
 		o, err := s.describe(items[i].Name, &items[i])
 		if err != nil {
-			return nil, permanent("list", "", err)
+			return nil, wire.Permanent("list", "", err)
 		}
 		objects[i] = o
 		page.Entries = append(page.Entries, wire.Entry{Key: items[i].Name, Known: &objects[i]})

@@ -61,13 +61,13 @@ func open(cfg store.Config) (*Store, error) {
 	if err != nil {
 		return nil, misconfigured(err)
 	}
-	transport, err := wire.NewTransport(cfg.Concurrency)
+	client, err := wire.Connect(cfg.Concurrency)
 	if err != nil {
-		return nil, misconfigured(err)
+		return nil, err
 	}
 	s := &Store{
 		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path), opts: opts,
-		local: emulated, base: *endpoint, client: wire.NewClient(transport), now: time.Now,
+		local: emulated, base: *endpoint, client: client, now: time.Now,
 	}
 	return s, s.take(cfg.Credentials)
 }
@@ -124,11 +124,7 @@ func (s *Store) Check(ctx context.Context) (time.Time, error) {
 		}
 		return time.Time{}, wire.FirstContact(err)
 	}
-	clock, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		return time.Time{}, nil // a proxy may leave it out
-	}
-	return clock.UTC(), nil
+	return wire.Date(h.Get("Date")), nil // a proxy may leave it out
 }
 
 // Close drops the connections that nothing uses.

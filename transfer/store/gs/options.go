@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"os"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -59,7 +58,7 @@ func parseOptions(l store.Location) (options, error) {
 	}
 	o := options{listOrder: order}
 	if text := l.Options.Get("endpoint"); text != "" {
-		u, err := parseEndpoint(text)
+		u, err := wire.ParseHost("endpoint", text, "https://"+vendorHost)
 		if err != nil {
 			return options{}, err
 		}
@@ -68,19 +67,14 @@ func parseOptions(l store.Location) (options, error) {
 		}
 		o.endpoint = u
 	}
-	if text := l.Options.Get("anonymous"); text != "" {
-		v, err := strconv.ParseBool(text)
-		if err != nil {
-			return options{}, fmt.Errorf("anonymous %q: want true or false", text)
-		}
-		o.anonymous = v
+	if err := wire.ParseBool(l, "anonymous", &o.anonymous); err != nil {
+		return options{}, err
 	}
-	if text := l.Options.Get("multipart"); text != "" {
-		v, err := strconv.ParseBool(text)
-		if err != nil {
-			return options{}, fmt.Errorf("multipart %q: want true or false", text)
+	if l.Options.Get("multipart") != "" {
+		o.multipart = new(bool)
+		if err := wire.ParseBool(l, "multipart", o.multipart); err != nil {
+			return options{}, err
 		}
-		o.multipart = &v
 	}
 	if o.kmsKey = l.Options.Get("kms_key"); o.kmsKey != "" && !kmsKeyName.MatchString(o.kmsKey) {
 		return options{}, fmt.Errorf("kms_key %q: want projects/P/locations/L/keyRings/R/cryptoKeys/K", o.kmsKey)
@@ -102,25 +96,6 @@ func checkBucket(l store.Location) error {
 		return fmt.Errorf("bucket %q: names of buckets are no IP addresses", b)
 	}
 	return nil
-}
-
-// parseEndpoint reads an endpoint: a URL, or a host that speaks TLS.
-func parseEndpoint(text string) (*url.URL, error) {
-	if !strings.Contains(text, "://") {
-		text = "https://" + text
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("endpoint is no URL such as https://%s", vendorHost)
-	case u.User != nil:
-		return nil, fmt.Errorf("endpoint of host %q: credentials do not go into URLs", u.Host)
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("endpoint %q: want http:// or https://", text)
-	case u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("endpoint %q: want https://host or https://host:port without a path", text)
-	}
-	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
 }
 
 // checkHost refuses a bucket inside the endpoint.
@@ -149,7 +124,7 @@ func (o options) address() (u *url.URL, emulated bool, err error) {
 		host = "http://" + host
 	}
 	host = strings.TrimSuffix(strings.TrimSuffix(host, "/"), "/storage/v1")
-	if u, err = parseEndpoint(host); err != nil {
+	if u, err = wire.ParseHost("endpoint", host, "https://"+vendorHost); err != nil {
 		return nil, false, fmt.Errorf("STORAGE_EMULATOR_HOST: %w", err)
 	}
 	return u, true, nil

@@ -24,17 +24,17 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 	}
 	body, err = wire.BodyOfKind(key, body, opts)
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	doc, err := s.resourceOf(&opts.Meta)
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	doc.Name = full
 	doc.MD5, doc.CRC32C = encoded(body.Sums.MD5), encoded(body.Sums.CRC32C)
 	query, err := s.writeQuery("", opts)
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	content, err := wire.NewPayload(ctx, body)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 		query: "uploadType=multipart&fields=" + wire.EscapeQuery(listedFields) + query, header: make(http.Header, 8), body: content,
 	}
 	if err := related(r.header, content, doc); err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	var out resource
 	h, err := s.readJSON(ctx, r, &out)

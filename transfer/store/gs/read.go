@@ -40,7 +40,7 @@ func (s *Store) stat(ctx context.Context, op, key string) (store.Object, error) 
 func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (io.ReadCloser, store.Object, error) {
 	const op = "open"
 	if opts.Offset < 0 {
-		return nil, store.Object{}, permanent(op, key, fmt.Errorf("offset %d", opts.Offset))
+		return nil, store.Object{}, wire.Permanent(op, key, fmt.Errorf("offset %d", opts.Offset))
 	}
 	if opts.Length == 0 {
 		return s.openNothing(ctx, key, opts)
@@ -63,7 +63,7 @@ func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (i
 	if err != nil {
 		return nil, store.Object{}, err
 	}
-	resp, refused, err := s.client.Exchange(ctx, req, nil, s.limit(&r))
+	resp, refused, err := s.client.Exchange(ctx, req, nil, s.client.Limit(r.slow))
 	switch {
 	case refused != nil && refused.Status == http.StatusRequestedRangeNotSatisfiable:
 		return s.openNothing(ctx, key, opts)
@@ -102,9 +102,7 @@ func (s *Store) opened(ctx context.Context, key string, opts store.OpenOptions, 
 	}
 	// The sums are those of the whole object, whatever part of it is read.
 	o := store.Object{Key: key, Kind: wire.KindOf(s.prefix+key, found.Size), Size: found.Size, ETag: generation, Sums: sumsOf(h)}
-	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
-		o.ModTime = t.UTC()
-	}
+	o.ModTime = wire.Date(h.Get("Last-Modified"))
 	meta, sure := s.metadataIn(h)
 	if o.Meta = meta; sure {
 		return o, found.Length, nil

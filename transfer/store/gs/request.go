@@ -1,24 +1,18 @@
 package gs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
-
-// userAgent is what servers log.
-const userAgent = "brigade"
 
 // request is one request.
 type request struct {
@@ -55,11 +49,7 @@ func (s *Store) xmlPath(full string) string {
 func (s *Store) full(op, key string, reads bool) (string, error) {
 	full := s.prefix + key
 	if err := checkKey(full); err != nil {
-		class := store.Permanent
-		if reads {
-			class = store.NotFound // no such object can exist
-		}
-		return "", &store.Error{Op: op, Key: key, Class: class, Err: err}
+		return "", wire.BadKey(op, key, reads, err)
 	}
 	return full, nil
 }
@@ -89,7 +79,7 @@ func (s *Store) exchange(ctx context.Context, r request) (*http.Response, error)
 	if err != nil {
 		return nil, err
 	}
-	resp, refused, err := s.client.Exchange(ctx, req, r.body, s.limit(&r))
+	resp, refused, err := s.client.Exchange(ctx, req, r.body, s.client.Limit(r.slow))
 	if refused != nil {
 		return nil, s.fault(&r, token, refused)
 	}
@@ -102,7 +92,7 @@ func (s *Store) read(ctx context.Context, r request) (http.Header, []byte, error
 	if err != nil {
 		return nil, nil, err
 	}
-	resp, data, refused, err := s.client.ExchangeRead(ctx, req, r.body, s.limit(&r))
+	resp, data, refused, err := s.client.ExchangeRead(ctx, req, r.body, s.client.Limit(r.slow))
 	switch {
 	case refused != nil:
 		return nil, nil, s.fault(&r, token, refused)
@@ -127,16 +117,9 @@ func (s *Store) readJSON(ctx context.Context, r request, doc any) (http.Header, 
 const codeNonsense = "UnexpectedAnswer"
 
 func nonsense(r *request, h http.Header, err error) *store.Error {
-	return &store.Error{
-		Op: r.op, Key: r.key, Class: store.Transient, Code: codeNonsense, RequestID: requestID(h), Err: fmt.Errorf("the answer makes no sense: %w", err),
-	}
-}
-
-func (s *Store) limit(r *request) time.Duration {
-	if r.slow {
-		return s.client.Slow
-	}
-	return s.client.Idle
+	e := wire.Nonsense(r.op, r.key, requestID(h), err)
+	e.Code = codeNonsense
+	return e
 }
 
 // newRequest builds a request with a token; token is "" where none is sent.
@@ -149,16 +132,12 @@ func (s *Store) newRequest(ctx context.Context, r *request) (req *http.Request, 
 	}
 	u := s.base
 	if u.Path, err = url.PathUnescape(r.path); err != nil {
-		return nil, "", permanent(r.op, r.key, err)
+		return nil, "", wire.Permanent(r.op, r.key, err)
 	}
 	u.RawPath, u.RawQuery = r.path, r.query
 	header := r.header
 	if header == nil {
 		header = make(http.Header, 4)
-	}
-	header["User-Agent"] = []string{userAgent}
-	if header["Accept-Encoding"] == nil {
-		header["Accept-Encoding"] = []string{"identity"}
 	}
 	if token != "" {
 		header["Authorization"] = []string{"Bearer " + token}
@@ -166,20 +145,13 @@ func (s *Store) newRequest(ctx context.Context, r *request) (req *http.Request, 
 	if s.opts.project != "" {
 		header["X-Goog-User-Project"] = []string{s.opts.project}
 	}
-	req = &http.Request{Method: r.method, URL: &u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	req = wire.NewRequest(r.method, &u, header)
+	wire.Introduce(req)
 	switch {
 	case r.body != nil:
 		r.body.Attach(req)
 	case len(r.document) > 0:
-		document := r.document
-		req.ContentLength = int64(len(document))
-		req.Body = io.NopCloser(bytes.NewReader(document))
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(document)), nil }
+		wire.AttachDocument(req, r.document)
 	}
 	return req, token, nil
-}
-
-// permanent is the error of what cannot be asked for, or of an answer that makes no sense.
-func permanent(op, key string, err error) *store.Error {
-	return &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
 }

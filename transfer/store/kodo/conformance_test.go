@@ -2,7 +2,6 @@ package kodo
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -28,29 +27,13 @@ func newPlace(t testing.TB) (*kodo.Server, place) {
 
 // config opens a folder of the bucket; options are pairs of names and values.
 func (p place) config(path string, role store.Role, options ...string) store.Config {
-	values := url.Values{"endpoint": {p.url}, "domain": {p.domain}}
-	for i := 0; i+1 < len(options); i += 2 {
-		values.Set(options[i], options[i+1])
-	}
-	return store.Config{
-		Location: store.Location{Scheme: "kodo", Bucket: p.bucket, Path: path, Options: values}, Role: role,
-		Credentials: store.Credentials{AccessKey: p.account.AccessKey, SecretKey: p.account.SecretKey},
-		Nonce:       "00112233445566778899aabbccddeeff", Concurrency: 16,
-	}
+	options = append([]string{"endpoint", p.url, "domain", p.domain}, options...)
+	return storetest.Config(store.Location{Scheme: "kodo", Bucket: p.bucket, Path: path}, role, store.Credentials{AccessKey: p.account.AccessKey, SecretKey: p.account.SecretKey}, options...)
 }
 
 func openWith(t testing.TB, cfg store.Config) *Store {
 	t.Helper()
-	s, err := open(cfg)
-	if err != nil {
-		t.Fatalf("open %s: %v", cfg.Location, err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return s
+	return storetest.Open(t, open, cfg)
 }
 
 func TestConformance(t *testing.T) {
@@ -79,7 +62,6 @@ func TestConformance(t *testing.T) {
 				}
 				return storetest.Harness{
 					Forgets: forgets,
-					Store:   openWith(t, own.config(c.path, store.RoleDestination, c.options...)),
 					NewStore: func(role store.Role) store.Destination {
 						return openWith(t, own.config(c.path, role, c.options...))
 					},

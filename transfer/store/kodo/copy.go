@@ -26,7 +26,7 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 	const op = "copy"
 	other, ok := src.(*Store)
 	if !ok {
-		return store.Object{}, permanent(op, key, fmt.Errorf("cannot copy from a store of another kind: %T", src))
+		return store.Object{}, wire.Permanent(op, key, fmt.Errorf("cannot copy from a store of another kind: %T", src))
 	}
 	now, err := other.stat(ctx, op, from.Key)
 	if err != nil {
@@ -41,14 +41,14 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 	}
 	unknown := from.Meta == nil && !wire.ReplacesMeta(nil, opts) // then the source's is to stay
 	if meta.Class != now.Meta.Class || !unknown && wire.ReplacesMeta(now.Meta, opts) {
-		return store.Object{}, permanent(op, key, errors.New("kodo copies objects with the metadata and the class that they have"))
+		return store.Object{}, wire.Permanent(op, key, errors.New("kodo copies objects with the metadata and the class that they have"))
 	}
 	r, err := other.manage(op, "copy", from.Key, "")
 	if err != nil {
 		return store.Object{}, err
 	}
 	if err := checkKey(s.prefix + key); err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	r.key, r.slow = key, true
 	r.path += "/" + encoded(s.bucket+":"+s.prefix+key) + "/force/" + strconv.FormatBool(!opts.Condition.Absent)
@@ -64,5 +64,5 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 
 // CopyPart implements store.Copier. Kodo has nothing like it, and CopyLimit never asks for it.
 func (s *Store) CopyPart(_ context.Context, _ store.Source, from store.Object, _, _ int64, key, _ string, _ int) (store.Part, error) {
-	return store.Part{}, permanent("copy part", key, fmt.Errorf("kodo copies only whole objects, such as %q", wire.Clip(from.Key, 200)))
+	return store.Part{}, wire.Permanent("copy part", key, fmt.Errorf("kodo copies only whole objects, such as %q", wire.Clip(from.Key, 200)))
 }

@@ -2,7 +2,6 @@ package kodo
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -77,25 +76,14 @@ func messageOf(w *wire.Refusal) string {
 // fault makes the classified error of a refusal.
 func (s *Store) fault(op, key string, w *wire.Refusal) *store.Error {
 	message := messageOf(w)
-	e := &store.Error{Op: op, Key: key, Code: strconv.Itoa(w.Status), RequestID: requestID(w.Header)}
 	what, known := ruleOf(w.Status, message)
 	if !known {
 		what = wire.RuleOfStatus(w.Status)
 	}
-	e.Class, e.Hint = what.Class, what.Hint
-	if e.Class == store.Throttled || e.Class == store.Transient {
-		e.RetryAfter = wire.RetryAfter(w.Header, s.now())
-	}
-	e.Err = errors.New(wire.Message(message, w.Status))
-	return e
+	return w.Fault(op, key, what, strconv.Itoa(w.Status), message, requestID(w.Header), s.now())
 }
 
 func requestID(h http.Header) string { return wire.Clip(h.Get("X-Reqid"), 200) }
-
-// permanent is the error of what cannot be asked for, or of an answer that makes no sense.
-func permanent(op, key string, err error) *store.Error {
-	return &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
-}
 
 // mentionsMD5 tells that a refusal is about the MD5 of the content.
 func mentionsMD5(text string) bool { return strings.Contains(strings.ToLower(text), "md5") }

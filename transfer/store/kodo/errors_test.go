@@ -1,7 +1,6 @@
 package kodo
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
@@ -16,10 +16,7 @@ import (
 func answering(t *testing.T, h http.HandlerFunc, options ...string) *Store {
 	t.Helper()
 	server, at := newPlace(t)
-	server.OnRequest(func(w http.ResponseWriter, r *http.Request) bool {
-		h(w, r)
-		return true
-	})
+	storetest.Answers(server.OnRequest, h)
 	return openWith(t, at.config("", store.RoleDestination, options...))
 }
 
@@ -71,11 +68,9 @@ func TestErrorsAreClassified(t *testing.T) {
 			_, putErr := s.Put(t.Context(), "k", store.Body{Reader: strings.NewReader("x"), Size: 1}, store.PutOptions{})
 			_, _, openErr := s.Open(t.Context(), "k", store.OpenOptions{Length: -1})
 			for what, err := range map[string]error{"stat": statErr, "put": putErr, "open": openErr} {
-				var e *store.Error
-				if !errors.As(err, &e) || e.Class != c.class || e.Code != fmt.Sprint(c.status) || e.RequestID == "" || e.RetryAfter != c.asksFor || !strings.Contains(e.Hint, c.hint) {
-					t.Errorf("%s: %#v\nwant class %q, hint %q, wait %v", what, err, c.class, c.hint, c.asksFor)
-				} else if text := err.Error(); strings.Contains(text, "\n") || !strings.Contains(text, c.message) {
-					t.Errorf("%s says %q", what, text)
+				want := storetest.Fault{Class: c.class, Code: fmt.Sprint(c.status), Hint: c.hint, Wait: c.asksFor}
+				if bad := want.Differs(err); bad != "" || !strings.Contains(err.Error(), c.message) {
+					t.Errorf("%s: %#v: %s", what, err, bad)
 				}
 			}
 		})

@@ -107,7 +107,7 @@ func (s *Store) pageAt(ctx context.Context, marker string, keys int) (*wire.Page
 	for i := range found.Items {
 		o, err := s.object(found.Items[i].Key, &found.Items[i])
 		if err != nil {
-			return nil, permanent("list", "", err)
+			return nil, wire.Permanent("list", "", err)
 		}
 		objects[i] = o
 		page.Entries[i] = wire.Entry{Key: found.Items[i].Key, Known: &objects[i]}
@@ -129,7 +129,7 @@ func (s *Store) pageFromStart(ctx context.Context, after string) (*wire.Page, er
 			return page, nil
 		}
 		if page.Token == marker {
-			return nil, permanent("list", "", fmt.Errorf("the marker repeats"))
+			return nil, wire.Permanent("list", "", fmt.Errorf("the marker repeats"))
 		}
 		marker = page.Token
 	}

@@ -13,9 +13,6 @@ import (
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
-// maxPages bounds the pages of parts of one upload.
-const maxPages = 1000
-
 // PartLimits implements store.Multiparter.
 func (s *Store) PartLimits() (smallest, largest int64, most int) {
 	return smallestPart, largestPart, mostParts
@@ -25,7 +22,7 @@ func (s *Store) PartLimits() (smallest, largest int64, most int) {
 func (s *Store) upload(op, method, key, id string, opts store.PutOptions) (request, error) {
 	full := s.prefix + key
 	if err := checkKey(full); err != nil {
-		return request{}, permanent(op, key, err)
+		return request{}, wire.Permanent(op, key, err)
 	}
 	path := "/buckets/" + s.bucket + "/objects/" + encoded(full) + "/uploads"
 	if id != "" {
@@ -51,7 +48,7 @@ func isUploadID(id string) bool {
 func (s *Store) CreateUpload(ctx context.Context, key string, opts store.PutOptions) (string, error) {
 	const op = "create upload"
 	if err := checkMeta(&opts.Meta); err != nil {
-		return "", permanent(op, key, err)
+		return "", wire.Permanent(op, key, err)
 	}
 	opts.Condition = store.Condition{} // it is completing that makes the object
 	r, err := s.upload(op, http.MethodPost, key, "", opts)
@@ -65,7 +62,7 @@ func (s *Store) CreateUpload(ctx context.Context, key string, opts store.PutOpti
 		return "", err
 	}
 	if out.ID == "" || !isUploadID(out.ID) {
-		return "", permanent(op, key, errors.New("the server gave no upload ID"))
+		return "", wire.Permanent(op, key, errors.New("the server gave no upload ID"))
 	}
 	return out.ID, nil
 }
@@ -99,7 +96,7 @@ func (s *Store) UploadPart(ctx context.Context, key, id string, n int, body stor
 		return store.Part{}, badDigest(err, body)
 	}
 	if out.ETag == "" {
-		return store.Part{}, permanent(op, key, errors.New("the server gave no ETag"))
+		return store.Part{}, wire.Permanent(op, key, errors.New("the server gave no ETag"))
 	}
 	return store.Part{Number: n, Size: body.Size, ETag: out.ETag, Sums: sumsOf("", out.MD5)}, nil
 }
@@ -126,9 +123,7 @@ type listedParts struct {
 // ListParts implements store.Multiparter. The ETag of a part is its QETag.
 func (s *Store) ListParts(ctx context.Context, key, id string) ([]store.Part, error) {
 	const op = "list parts"
-	var parts []store.Part
-	last := 0
-	for range maxPages {
+	return wire.ListParts(key, mostParts, func(last int) (*wire.PartsPage, error) {
 		r, err := s.upload(op, http.MethodGet, key, id, store.PutOptions{})
 		if err != nil {
 			return nil, err
@@ -136,25 +131,16 @@ func (s *Store) ListParts(ctx context.Context, key, id string) ([]store.Part, er
 		if r.query = "max-parts=" + strconv.Itoa(pageSize); last > 0 {
 			r.query += "&part-number-marker=" + strconv.Itoa(last)
 		}
-		var page listedParts
-		if _, err := s.read(ctx, r, &page); err != nil {
+		var doc listedParts
+		if _, err := s.read(ctx, r, &doc); err != nil {
 			return nil, err
 		}
-		for _, p := range page.Parts {
-			if p.Number <= last {
-				return nil, permanent(op, key, fmt.Errorf("listing out of order: part %d after %d", p.Number, last))
-			}
-			last = p.Number
-			parts = append(parts, store.Part{Number: p.Number, Size: p.Size, ETag: p.ETag, Sums: sumsOf(p.ETag, "")})
+		page := &wire.PartsPage{Truncated: doc.Next != 0, Next: doc.Next}
+		for _, p := range doc.Parts {
+			page.Parts = append(page.Parts, store.Part{Number: p.Number, Size: p.Size, ETag: p.ETag, Sums: sumsOf(p.ETag, "")})
 		}
-		switch {
-		case page.Next == 0:
-			return parts, nil
-		case page.Next != last || len(page.Parts) == 0:
-			return nil, permanent(op, key, errors.New("the listing of parts does not go on"))
-		}
-	}
-	return nil, permanent(op, key, errors.New("the listing of parts has no end"))
+		return page, nil
+	})
 }
 
 // completion is the request that makes an object of parts (https://developer.qiniu.com/kodo/6368/complete-multipart-upload).
@@ -177,25 +163,21 @@ func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []stor
 		return store.Object{}, err
 	}
 	if err := checkMeta(&opts.Meta); err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	doc := completion{MIME: opts.Meta.ContentType, User: userFields(&opts.Meta)}
-	var size int64
 	for _, p := range parts {
-		size += p.Size
 		doc.Parts = append(doc.Parts, completedPart{p.ETag, p.Number})
 	}
 	text, err := json.Marshal(doc)
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	if r.body, err = wire.NewPayload(ctx, store.Body{Bytes: text, Size: int64(len(text))}); err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
-	if opts.BeforeCommit != nil {
-		if err := opts.BeforeCommit(); err != nil {
-			return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Canceled, Err: err}
-		}
+	if err := wire.BeforeCommit(op, key, &opts); err != nil {
+		return store.Object{}, err
 	}
 	r.header["Content-Type"] = []string{"application/json"}
 	r.slow = true
@@ -203,7 +185,7 @@ func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []stor
 	if _, err := s.read(ctx, r, &out); err != nil {
 		return store.Object{}, err
 	}
-	return s.written(op, key, size, out)
+	return s.written(op, key, wire.SizeOf(parts), out)
 }
 
 // AbortUpload implements store.Multiparter.

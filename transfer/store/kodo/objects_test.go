@@ -20,6 +20,7 @@ import (
 	vendor "github.com/qiniu/go-sdk/v7/storage"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 )
 
 func small(text string) store.Body { return store.Body{Bytes: []byte(text), Size: int64(len(text))} }
@@ -226,20 +227,7 @@ func TestWhatCannotBeKept(t *testing.T) {
 // TestKeysThatCannotBe are refused here, before anything is sent.
 func TestKeysThatCannotBe(t *testing.T) {
 	s := answering(t, func(http.ResponseWriter, *http.Request) { t.Error("something was sent") })
-	for _, key := range []string{"", "bad \xff", strings.Repeat("n", 751)} {
-		if _, err := s.Put(t.Context(), key, small("x"), store.PutOptions{}); store.ClassOf(err) != store.Permanent {
-			t.Errorf("put %q: %v", key, err)
-		}
-		if _, err := s.CreateUpload(t.Context(), key, store.PutOptions{}); store.ClassOf(err) != store.Permanent {
-			t.Errorf("create upload %q: %v", key, err)
-		}
-		if _, err := s.Stat(t.Context(), key); store.ClassOf(err) != store.NotFound {
-			t.Errorf("stat %q: %v", key, err)
-		}
-		if _, _, err := s.Open(t.Context(), key, store.OpenOptions{Length: -1}); store.ClassOf(err) != store.NotFound {
-			t.Errorf("open %q: %v", key, err)
-		}
-	}
+	storetest.CannotBe(t, s, "", "bad \xff", strings.Repeat("n", 751))
 	if _, err := s.ListParts(t.Context(), "k", "../x"); store.ClassOf(err) != store.NotFound {
 		t.Errorf("list parts of a path: %v", err)
 	}

@@ -3,9 +3,7 @@ package kodo
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -46,9 +44,9 @@ func open(cfg store.Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport, err := wire.NewTransport(cfg.Concurrency)
+	client, err := wire.Connect(cfg.Concurrency)
 	if err != nil {
-		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: err}
+		return nil, err
 	}
 	creds, err := credentials(cfg.Credentials)
 	if err != nil {
@@ -56,7 +54,7 @@ func open(cfg store.Config) (*Store, error) {
 	}
 	s := &Store{
 		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path), opts: opts, role: cfg.Role,
-		client: wire.NewClient(transport), now: time.Now,
+		client: client, now: time.Now,
 	}
 	s.creds.Store(&creds)
 	s.domain.Store(opts.domain)
@@ -75,12 +73,9 @@ func (s *Store) Renew(_ context.Context, c store.Credentials) error {
 
 // credentials takes those of the job, else those that tools for Kodo take from the environment.
 func credentials(c store.Credentials) (store.Credentials, error) {
-	if c == (store.Credentials{}) {
-		c = store.Credentials{AccessKey: os.Getenv("QINIU_ACCESS_KEY"), SecretKey: os.Getenv("QINIU_SECRET_KEY")}
-		if c.AccessKey == "" || c.SecretKey == "" {
-			what := wire.RuleOfFailure(wire.ErrCredentials)
-			return c, &store.Error{Op: "open", Class: what.Class, Hint: what.Hint, Err: wire.ErrCredentials}
-		}
+	c, err := wire.CredentialsOf(c, []string{"QINIU_ACCESS_KEY", "QINIU_SECRET_KEY"})
+	if err != nil {
+		return c, err
 	}
 	if c.SessionToken != "" {
 		return c, &store.Error{Op: "open", Class: store.Misconfigured, Hint: "leave session_token out", Err: errors.New("kodo has no session tokens")}
@@ -123,11 +118,7 @@ func (s *Store) Check(ctx context.Context) (time.Time, error) {
 			return time.Time{}, err
 		}
 	}
-	clock, err := http.ParseTime(header.Get("Date"))
-	if err != nil {
-		return time.Time{}, nil //nolint:nilerr // a proxy may leave the date out
-	}
-	return clock.UTC(), nil
+	return wire.Date(header.Get("Date")), nil // a proxy may leave it out
 }
 
 // Close drops the connections that nothing uses.

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -69,7 +68,7 @@ func (o *options) parseHosts(l store.Location) error {
 	endpoint := l.Options.Get("endpoint")
 	switch {
 	case endpoint != "":
-		u, err := parseHost("endpoint", endpoint)
+		u, err := wire.ParseHost("endpoint", endpoint, "https://host")
 		if err != nil {
 			return err
 		}
@@ -88,32 +87,13 @@ func (o *options) parseHosts(l store.Location) error {
 		o.uc = &url.URL{Scheme: "https", Host: "uc.qiniuapi.com"}
 	}
 	if text := l.Options.Get("domain"); text != "" {
-		u, err := parseHost("domain", text)
+		u, err := wire.ParseHost("domain", text, "https://host")
 		if err != nil {
 			return err
 		}
 		o.domain = u
 	}
 	return nil
-}
-
-// parseHost reads a URL that is a host and nothing else.
-func parseHost(what, text string) (*url.URL, error) {
-	if !strings.Contains(text, "://") {
-		text = "https://" + text
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%s is no URL such as https://host", what)
-	case u.User != nil:
-		return nil, fmt.Errorf("%s of host %q: credentials do not go into URLs", what, u.Host)
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("%s %q: want http:// or https://", what, text)
-	case u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("%s %q: want https://host or https://host:port without a path", what, text)
-	}
-	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
 }
 
 // checkEndpoint refuses what tools that speak S3 or read from a domain are given for an endpoint.
@@ -128,13 +108,11 @@ func checkEndpoint(host, bucket string) error {
 }
 
 func (o *options) parseChoices(l store.Location) error {
-	if text := l.Options.Get("private"); text != "" {
-		private, err := strconv.ParseBool(text)
-		if err != nil {
-			return fmt.Errorf("private %q: want true or false", text)
-		}
-		o.public = !private
+	private := true
+	if err := wire.ParseBool(l, "private", &private); err != nil {
+		return err
 	}
+	o.public = !private
 	switch text := l.Options.Get("meta"); text {
 	case "", "stat":
 	case "head":

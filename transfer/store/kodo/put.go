@@ -47,7 +47,7 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 		err = checkMeta(&opts.Meta)
 	}
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	form, kind, err := s.form(key, body, opts)
 	if err != nil {

@@ -33,7 +33,7 @@ func (s *Store) stat(ctx context.Context, op, key string) (store.Object, error) 
 	}
 	o, err := s.object(key, &d)
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	o.Meta = metaOf(d.MIME, d.User, d.Type)
 	return o, nil
@@ -55,7 +55,7 @@ func (s *Store) domainOf(ctx context.Context) (*url.URL, error) {
 		if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "*") {
 			continue // stands for all below it
 		}
-		u, err := parseHost("domain", name)
+		u, err := wire.ParseHost("domain", name, "https://host")
 		if err != nil {
 			continue
 		}
@@ -86,9 +86,8 @@ func (s *Store) fetch(ctx context.Context, op, method, key string, header http.H
 	if !s.opts.public {
 		u.RawQuery = privateURL(*s.creds.Load(), u.Scheme+"://"+u.Host+u.RawPath, s.now().Add(tokenLife))
 	}
-	header["User-Agent"] = []string{userAgent}
-	header["Accept-Encoding"] = []string{"identity"}
-	req := &http.Request{Method: method, URL: &u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	req := wire.NewRequest(method, &u, header)
+	wire.Introduce(req)
 	resp, refused, err := s.client.Exchange(ctx, req, nil, s.client.Idle)
 	return resp, refused, s.aboutDomain(wire.Wrap(ctx, op, key, err))
 }
@@ -113,7 +112,7 @@ func (s *Store) head(ctx context.Context, op, key, ifMatch string) (store.Object
 	}
 	wire.Finish(resp.Body)
 	if resp.ContentLength < 0 {
-		return store.Object{}, permanent(op, key, errors.New("the domain tells no size"))
+		return store.Object{}, wire.Permanent(op, key, errors.New("the domain tells no size"))
 	}
 	o := s.objectOf(key, resp.Header, resp.ContentLength)
 	return o, s.pinned(op, &o, ifMatch)
@@ -125,9 +124,7 @@ func (s *Store) objectOf(key string, h http.Header, size int64) store.Object {
 	o := store.Object{
 		Key: key, Kind: wire.KindOf(s.prefix+key, size), Size: size, ETag: etag, Sums: sumsOf(etag, ""), Meta: metaOfHeaders(h),
 	}
-	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
-		o.ModTime = t.UTC()
-	}
+	o.ModTime = wire.Date(h.Get("Last-Modified"))
 	return o
 }
 
@@ -162,7 +159,7 @@ func (s *Store) unreadable(ctx context.Context, op, key string, refused *wire.Re
 func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (io.ReadCloser, store.Object, error) {
 	const op = "open"
 	if opts.Offset < 0 {
-		return nil, store.Object{}, permanent(op, key, fmt.Errorf("offset %d", opts.Offset))
+		return nil, store.Object{}, wire.Permanent(op, key, fmt.Errorf("offset %d", opts.Offset))
 	}
 	if opts.Length == 0 {
 		return s.openNothing(ctx, key, opts)
@@ -181,29 +178,22 @@ func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (i
 	case err != nil:
 		return nil, store.Object{}, err
 	}
-	found, err := wire.Opened(opts, ranged, resp)
+	body, found, err := wire.OpenBody(ctx, key, opts, ranged, resp, requestID(resp.Header))
 	if err != nil {
-		_ = resp.Body.Close() // the answer is of no use; why is in err
-		return nil, store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, RequestID: requestID(resp.Header), Err: err}
+		return nil, store.Object{}, err
 	}
 	o := s.objectOf(key, resp.Header, found.Size)
 	if err := s.pinned(op, &o, opts.IfMatch); err != nil {
 		_ = resp.Body.Close() // of another version
 		return nil, store.Object{}, err
 	}
-	return wire.NewReader(resp.Body, found.Length, func(err error) error { return wire.Wrap(ctx, "read", key, err) }), o, nil
+	return body, o, nil
 }
 
 // openNothing opens a range without bytes: of length 0, or at the very end of the object, which a GET refuses.
 func (s *Store) openNothing(ctx context.Context, key string, opts store.OpenOptions) (io.ReadCloser, store.Object, error) {
 	o, err := s.head(ctx, "open", key, opts.IfMatch)
-	if err != nil {
-		return nil, store.Object{}, err
-	}
-	if err := wire.Empty(key, opts, o.Size); err != nil {
-		return nil, store.Object{}, err
-	}
-	return http.NoBody, o, nil
+	return wire.OpenNothing(key, opts, o, err)
 }
 
 // mostDays is how long a restored object can be read at most (https://developer.qiniu.com/kodo/6380/restore-archive).
@@ -213,7 +203,7 @@ const mostDays = 7
 func (s *Store) Restore(ctx context.Context, key string, days int, speed string) error {
 	const op = "restore"
 	if speed != "" {
-		return permanent(op, key, fmt.Errorf("kodo has no speeds of restoring such as %q", wire.Clip(speed, 50)))
+		return wire.Permanent(op, key, fmt.Errorf("kodo has no speeds of restoring such as %q", wire.Clip(speed, 50)))
 	}
 	under, err := s.restoring(ctx, key)
 	if err != nil || under {

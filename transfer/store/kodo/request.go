@@ -7,15 +7,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"time"
 	"unicode/utf8"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
-
-// userAgent is what servers log.
-const userAgent = "brigade"
 
 // request is one request to a host of the vendor.
 type request struct {
@@ -37,7 +33,7 @@ func (s *Store) do(ctx context.Context, r request) (*http.Response, error) {
 		return nil, wire.Wrap(ctx, r.op, r.key, err)
 	}
 	// The answer to an upload stands in its body, so it is read here and not by Exchange.
-	resp, err := s.client.Send(ctx, s.newRequest(&r), s.limit(&r))
+	resp, err := s.client.Send(ctx, s.newRequest(&r), s.client.Limit(r.slow))
 	if err != nil && r.body != nil {
 		if own := r.body.Wait(); own != nil {
 			err = own
@@ -58,13 +54,6 @@ func (s *Store) do(ctx context.Context, r request) (*http.Response, error) {
 	return nil, s.fault(r.op, r.key, refused)
 }
 
-func (s *Store) limit(r *request) time.Duration {
-	if r.slow {
-		return s.client.Slow
-	}
-	return s.client.Idle
-}
-
 func (s *Store) newRequest(r *request) *http.Request {
 	u := *r.host
 	u.Path, u.RawQuery = r.path, r.query
@@ -72,9 +61,7 @@ func (s *Store) newRequest(r *request) *http.Request {
 	if header == nil {
 		header = make(http.Header, 8)
 	}
-	req := &http.Request{
-		Method: r.method, URL: &u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
+	req := wire.NewRequest(r.method, &u, header)
 	if r.body != nil {
 		r.body.Attach(req)
 	}
@@ -84,8 +71,7 @@ func (s *Store) newRequest(r *request) *http.Request {
 		header["Content-Type"] = []string{contentForm}
 		signManage(req, *s.creds.Load(), "")
 	}
-	header["User-Agent"] = []string{userAgent}
-	header["Accept-Encoding"] = []string{"identity"}
+	wire.Introduce(req)
 	return req
 }
 
@@ -95,7 +81,7 @@ func (s *Store) read(ctx context.Context, r request, doc any) (http.Header, erro
 	if err != nil {
 		return nil, err
 	}
-	data, err := wire.ReadAnswer(resp)
+	data, err := wire.ReadDocument(resp)
 	if r.body != nil {
 		if own := r.body.Wait(); own != nil { // an answer to content that was not all sent answers nothing
 			err = own
@@ -108,9 +94,7 @@ func (s *Store) read(ctx context.Context, r request, doc any) (http.Header, erro
 		return resp.Header, nil
 	}
 	if err := json.Unmarshal(data, doc); err != nil {
-		return nil, &store.Error{
-			Op: r.op, Key: r.key, Class: store.Transient, RequestID: requestID(resp.Header), Err: fmt.Errorf("the answer makes no sense: %w", err),
-		}
+		return nil, wire.Nonsense(r.op, r.key, requestID(resp.Header), err)
 	}
 	return resp.Header, nil
 }

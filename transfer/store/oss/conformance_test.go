@@ -2,7 +2,6 @@ package oss
 
 import (
 	"fmt"
-	"net/url"
 	"sync/atomic"
 	"testing"
 
@@ -27,29 +26,13 @@ func newPlace(t testing.TB) (*oss.Server, place) {
 
 // config opens a folder of the bucket; options are pairs of names and values.
 func (p place) config(path string, role store.Role, options ...string) store.Config {
-	values := url.Values{"endpoint": {p.url}, "region": {p.account.Region}}
-	for i := 0; i+1 < len(options); i += 2 {
-		values.Set(options[i], options[i+1])
-	}
-	return store.Config{
-		Location: store.Location{Scheme: "oss", Bucket: p.bucket, Path: path, Options: values}, Role: role,
-		Credentials: store.Credentials{AccessKey: p.account.AccessKey, SecretKey: p.account.SecretKey, SessionToken: p.account.Token},
-		Nonce:       "00112233445566778899aabbccddeeff", Concurrency: 16,
-	}
+	options = append([]string{"endpoint", p.url, "region", p.account.Region}, options...)
+	return storetest.Config(store.Location{Scheme: "oss", Bucket: p.bucket, Path: path}, role, store.Credentials{AccessKey: p.account.AccessKey, SecretKey: p.account.SecretKey, SessionToken: p.account.Token}, options...)
 }
 
 func openWith(t testing.TB, cfg store.Config) *Store {
 	t.Helper()
-	s, err := open(cfg)
-	if err != nil {
-		t.Fatalf("open %s: %v", cfg.Location, err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return s
+	return storetest.Open(t, open, cfg)
 }
 
 func TestConformance(t *testing.T) {
@@ -67,7 +50,7 @@ func TestConformance(t *testing.T) {
 				at := func(role store.Role) store.Destination {
 					return openWith(t, own.config(c.path, role, "signature", c.signature, "list_order", c.order))
 				}
-				return storetest.Harness{Store: at(store.RoleDestination), NewStore: at, ChecksSums: true}
+				return storetest.Harness{NewStore: at, ChecksSums: true}
 			})
 		})
 	}

@@ -31,26 +31,26 @@ type copied struct {
 // Copy implements store.Copier. The metadata stays the source's unless opts.Meta differs from what from tells of it;
 // where from tells nothing and opts.Meta is empty, it stays as well. So do tags; the class is that of opts.Meta.
 func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, key string, opts store.PutOptions) (store.Object, error) {
-	r := request{op: "copy", method: http.MethodPut, key: key, header: make(http.Header, 16), slow: true}
-	if err := s.setCopySource(r.header, src, from); err != nil {
-		return store.Object{}, permanent(r.op, key, err)
+	r := wire.Request{Op: "copy", Method: http.MethodPut, Key: key, Header: make(http.Header, 16), Slow: true}
+	if err := s.setCopySource(r.Header, src, from); err != nil {
+		return store.Object{}, wire.Permanent(r.Op, key, err)
 	}
-	r.header["X-Oss-Metadata-Directive"] = []string{"COPY"}
+	r.Header["X-Oss-Metadata-Directive"] = []string{"COPY"}
 	if wire.ReplacesMeta(from.Meta, opts) {
-		r.header["X-Oss-Metadata-Directive"] = []string{"REPLACE"}
-		if err := userMetadata().Set(r.header, &opts.Meta); err != nil {
-			return store.Object{}, permanent(r.op, key, err)
+		r.Header["X-Oss-Metadata-Directive"] = []string{"REPLACE"}
+		if err := userMetadata().Set(r.Header, &opts.Meta); err != nil {
+			return store.Object{}, wire.Permanent(r.Op, key, err)
 		}
 	}
-	detailHeaders().Set(r.header, &opts.Meta, opts.Meta.Class.Name)
+	detailHeaders().Set(r.Header, &opts.Meta, opts.Meta.Class.Name)
 	if len(opts.Meta.Tags) > 0 {
-		r.header["X-Oss-Tagging-Directive"] = []string{"Replace"}
+		r.Header["X-Oss-Tagging-Directive"] = []string{"Replace"}
 	}
-	setCondition(r.header, opts.Condition)
+	setCondition(r.Header, opts.Condition)
 	var out copied
-	h, err := s.read(ctx, r, &out)
+	h, err := s.calls.Read(ctx, r, &out)
 	if err == nil {
-		err = out.check(r.op, key, "CopyObjectResult")
+		err = out.check(r.Op, key, "CopyObjectResult")
 	}
 	if err != nil {
 		return store.Object{}, err
@@ -64,15 +64,15 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 
 // CopyPart implements store.Copier.
 func (s *Store) CopyPart(ctx context.Context, src store.Source, from store.Object, off, n int64, key, id string, part int) (store.Part, error) {
-	r := request{op: "copy part", method: http.MethodPut, key: key, query: partQuery(part, id), header: make(http.Header, 8), slow: true}
-	if err := s.setCopySource(r.header, src, from); err != nil {
-		return store.Part{}, permanent(r.op, key, err)
+	r := wire.Request{Op: "copy part", Method: http.MethodPut, Key: key, Query: wire.PartQuery(part, id), Header: make(http.Header, 8), Slow: true}
+	if err := s.setCopySource(r.Header, src, from); err != nil {
+		return store.Part{}, wire.Permanent(r.Op, key, err)
 	}
-	r.header["X-Oss-Copy-Source-Range"] = []string{fmt.Sprintf("bytes=%d-%d", off, off+n-1)}
+	r.Header["X-Oss-Copy-Source-Range"] = []string{fmt.Sprintf("bytes=%d-%d", off, off+n-1)}
 	var out copied
-	h, err := s.read(ctx, r, &out)
+	h, err := s.calls.Read(ctx, r, &out)
 	if err == nil {
-		err = out.check(r.op, key, "CopyPartResult")
+		err = out.check(r.Op, key, "CopyPartResult")
 	}
 	if err != nil {
 		return store.Part{}, err

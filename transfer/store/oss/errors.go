@@ -3,7 +3,6 @@ package oss
 import (
 	"encoding/base64"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -92,7 +91,6 @@ func refusalOf(w *wire.Refusal) refusal {
 // fault makes the classified error of a refusal.
 func (s *Store) fault(op, key string, w *wire.Refusal) *store.Error {
 	r := refusalOf(w)
-	e := &store.Error{Op: op, Key: key, Code: wire.Clip(r.Code, 100), RequestID: requestID(w.Header)}
 	what, known := ruleOf(r.Code)
 	switch {
 	case r.Endpoint != "" && strings.Contains(r.Message, "specified endpoint"):
@@ -102,21 +100,11 @@ func (s *Store) fault(op, key string, w *wire.Refusal) *store.Error {
 	case !known:
 		what = wire.RuleOfStatus(w.Status)
 	}
-	e.Class, e.Hint = what.Class, what.Hint
-	if e.Class == store.Throttled || e.Class == store.Transient {
-		e.RetryAfter = wire.RetryAfter(w.Header, s.now())
-	}
-	text := wire.Message(r.Message, w.Status)
+	e := w.Fault(op, key, what, r.Code, r.Message, requestID(w.Header), s.now())
 	if r.EC != "" {
-		text += " (EC " + wire.Clip(r.EC, 40) + ")"
+		e.Err = fmt.Errorf("%w (EC %s)", e.Err, wire.Clip(r.EC, 40))
 	}
-	e.Err = errors.New(text)
 	return e
 }
 
 func requestID(h http.Header) string { return wire.Clip(h.Get("X-Oss-Request-Id"), 200) }
-
-// permanent is the error of what cannot be asked for, or of an answer that makes no sense.
-func permanent(op, key string, err error) *store.Error {
-	return &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
-}

@@ -70,7 +70,7 @@ func isArchived(h http.Header, class store.StorageClass) bool {
 func (s *Store) Detail(ctx context.Context, key string, want store.Details, m *store.Metadata) ([]store.Loss, error) {
 	if want.Tags {
 		const op = "get tags"
-		resp, err := s.do(ctx, request{op: op, method: http.MethodGet, key: key, query: "tagging"})
+		resp, err := s.calls.Do(ctx, wire.Request{Op: op, Method: http.MethodGet, Key: key, Query: "tagging"})
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +85,7 @@ func (s *Store) Detail(ctx context.Context, key string, want store.Details, m *s
 		XMLName xml.Name `xml:"AccessControlPolicy"`
 		Grant   string   `xml:"AccessControlList>Grant"`
 	}
-	if _, err := s.read(ctx, request{op: "get ACL", method: http.MethodGet, key: key, query: "acl"}, &doc); err != nil {
+	if _, err := s.calls.Read(ctx, wire.Request{Op: "get ACL", Method: http.MethodGet, Key: key, Query: "acl"}, &doc); err != nil {
 		return nil, err
 	}
 	switch access := store.Access(doc.Grant); access {
@@ -106,12 +106,12 @@ func (s *Store) Restore(ctx context.Context, key string, days int, speed string)
 	if speed != "" {
 		var escaped strings.Builder
 		if err := xml.EscapeText(&escaped, []byte(speed)); err != nil {
-			return permanent(op, key, fmt.Errorf("speed %q: %w", speed, err))
+			return wire.Permanent(op, key, fmt.Errorf("speed %q: %w", speed, err))
 		}
 		text += "<JobParameters><Tier>" + escaped.String() + "</Tier></JobParameters>"
 	}
-	r := request{op: op, method: http.MethodPost, key: key, query: "restore", header: make(http.Header, 8), document: []byte(text + "</RestoreRequest>")}
-	resp, refused, err := s.exchange(ctx, r)
+	r := wire.Request{Op: op, Method: http.MethodPost, Key: key, Query: "restore", Header: make(http.Header, 8), Document: []byte(text + "</RestoreRequest>")}
+	resp, refused, err := s.calls.Exchange(ctx, r)
 	if refused != nil {
 		switch refusalOf(refused).Code {
 		case "RestoreAlreadyInProgress", "OperationNotSupported": // the latter of what is in no archive

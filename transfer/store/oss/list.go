@@ -35,7 +35,7 @@ func (s *Store) listQuery(token, after string, keys int) string {
 
 // listPage fetches one page, and what the links in it lead to, where they are followed.
 func (s *Store) listPage(ctx context.Context, token, after string, keys int) (*wire.Page, error) {
-	resp, err := s.do(ctx, request{op: "list", method: http.MethodGet, bucket: true, query: s.listQuery(token, after, keys)})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: "list", Method: http.MethodGet, Bucket: true, Query: s.listQuery(token, after, keys)})
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (s *Store) listPage(ctx context.Context, token, after string, keys int) (*w
 func (s *Store) followed(ctx context.Context, e *wire.Entry, encoded bool) (*store.Object, error) {
 	key := e.Key
 	if encoded {
-		key = unescaped(key)
+		key = wire.Unescaped(key)
 	}
 	if len(key) <= len(s.prefix) || key[:len(s.prefix)] != s.prefix {
 		return nil, nil // refused with the rest of the page

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
@@ -170,14 +171,7 @@ func TestArchivedObjects(t *testing.T) {
 // TestKeysThatCannotBe are refused here, before anything is sent.
 func TestKeysThatCannotBe(t *testing.T) {
 	s := answering(t, func(http.ResponseWriter, *http.Request) { t.Error("something was sent") })
-	for _, key := range []string{"/lead", `\lead`, "bad \xff", strings.Repeat("n", 1024)} {
-		if _, err := s.Put(t.Context(), key, store.Body{Bytes: []byte("x"), Size: 1}, store.PutOptions{}); store.ClassOf(err) != store.Permanent {
-			t.Errorf("put %q: %v", key, err)
-		}
-		if _, err := s.Stat(t.Context(), key); store.ClassOf(err) != store.NotFound {
-			t.Errorf("stat %q: %v", key, err)
-		}
-	}
+	storetest.CannotBe(t, s, "/lead", `\lead`, "bad \xff", strings.Repeat("n", 1024))
 }
 
 // TestStoresThatCopyByThemselves are those of one endpoint, region and account.
@@ -206,23 +200,5 @@ func TestRenew(t *testing.T) {
 	}
 	_, at := newPlace(t)
 	cfg := at.config("", store.RoleSource)
-	good := cfg.Credentials
-	s := openWith(t, cfg)
-	for _, step := range []struct {
-		to   store.Credentials
-		want store.Class // of a request afterwards
-	}{{good, store.NotFound}, {store.Credentials{AccessKey: good.AccessKey, SecretKey: "another"}, store.Auth}, {good, store.NotFound}} {
-		if err := s.Renew(t.Context(), step.to); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Stat(t.Context(), "none"); store.ClassOf(err) != step.want {
-			t.Errorf("%v, want class %s", err, step.want)
-		}
-	}
-	if err := s.Renew(t.Context(), store.Credentials{}); err == nil {
-		t.Error("it takes no credentials for an answer")
-	}
-	if _, err := s.Stat(t.Context(), "none"); store.ClassOf(err) != store.NotFound {
-		t.Errorf("after that: %v", err)
-	}
+	storetest.Renew(t, openWith(t, cfg), cfg.Credentials)
 }

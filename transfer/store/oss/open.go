@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +33,7 @@ type Store struct {
 
 	base   url.URL // of the bucket
 	client *wire.Client
+	calls  wire.Caller
 	creds  atomic.Pointer[store.Credentials]
 	signer signer
 	now    func() time.Time
@@ -48,9 +48,9 @@ func open(cfg store.Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport, err := wire.NewTransport(cfg.Concurrency)
+	client, err := wire.Connect(cfg.Concurrency)
 	if err != nil {
-		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: err}
+		return nil, err
 	}
 	creds, err := credentials(cfg.Credentials)
 	if err != nil {
@@ -58,10 +58,11 @@ func open(cfg store.Config) (*Store, error) {
 	}
 	s := &Store{
 		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path), opts: opts, role: cfg.Role,
-		base: baseOf(opts, cfg.Location.Bucket), client: wire.NewClient(transport),
+		base: wire.BucketURL(opts.endpoint, cfg.Location.Bucket, opts.pathStyle, opts.bound), client: client,
 		signer: signer{bucket: cfg.Location.Bucket, region: opts.region, v1: opts.v1}, now: time.Now,
 	}
 	s.creds.Store(&creds)
+	s.calls = s.caller()
 	return s, nil
 }
 
@@ -77,33 +78,10 @@ func (s *Store) Renew(_ context.Context, c store.Credentials) error {
 
 // credentials takes those of the job, else those that the vendor's tools take from the environment.
 func credentials(c store.Credentials) (store.Credentials, error) {
-	if c != (store.Credentials{}) {
-		return c, nil
-	}
-	for _, names := range [][3]string{
-		{"OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"},
-		{"ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"},
-	} {
-		c = store.Credentials{AccessKey: os.Getenv(names[0]), SecretKey: os.Getenv(names[1]), SessionToken: os.Getenv(names[2])}
-		if c.AccessKey != "" && c.SecretKey != "" {
-			return c, nil
-		}
-	}
-	what := wire.RuleOfFailure(wire.ErrCredentials)
-	return c, &store.Error{Op: "open", Class: what.Class, Hint: what.Hint, Err: wire.ErrCredentials}
-}
-
-// baseOf is the URL of the bucket.
-func baseOf(o options, bucket string) url.URL {
-	u := *o.endpoint
-	switch {
-	case o.bound:
-	case o.pathStyle:
-		u.Path = "/" + bucket
-	default:
-		u.Host = bucket + "." + u.Host
-	}
-	return u
+	return wire.CredentialsOf(c,
+		[]string{"OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"},
+		[]string{"ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"},
+	)
 }
 
 // Abilities tells what every OSS store can do.
@@ -130,18 +108,15 @@ func (s *Store) Single(ctx context.Context) (key string, ok bool, err error) {
 
 // Check implements store.Source: one key of the listing under the prefix shows bucket, credentials, region and clock.
 func (s *Store) Check(ctx context.Context) (time.Time, error) {
-	resp, err := s.do(ctx, request{op: "check", method: http.MethodGet, bucket: true, query: s.listQuery("", "", 1)})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: "check", Method: http.MethodGet, Bucket: true, Query: s.listQuery("", "", 1)})
 	if err != nil {
 		return time.Time{}, wire.FirstContact(err)
 	}
-	clock, dateErr := http.ParseTime(resp.Header.Get("Date"))
+	clock := wire.Date(resp.Header.Get("Date")) // a proxy may leave it out
 	if _, err := wire.ReadPage(resp); err != nil {
 		return time.Time{}, &store.Error{Op: "check", Class: store.Misconfigured, Hint: "check the endpoint", Err: err}
 	}
-	if dateErr != nil {
-		return time.Time{}, nil // a proxy may leave it out
-	}
-	return clock.UTC(), nil
+	return clock, nil
 }
 
 // Close drops the connections that nothing uses.

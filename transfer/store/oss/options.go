@@ -2,10 +2,8 @@ package oss
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -71,25 +69,15 @@ func (o *options) parseEndpoint(text, region string) error {
 		}
 		text = "oss-" + region + ".aliyuncs.com"
 	}
-	if !strings.Contains(text, "://") {
-		text = "https://" + text
+	u, err := wire.ParseHost("endpoint", text, "https://oss-cn-hangzhou.aliyuncs.com")
+	if err != nil {
+		return err
 	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return fmt.Errorf("endpoint is no URL such as https://oss-cn-hangzhou.aliyuncs.com")
-	case u.User != nil:
-		return fmt.Errorf("endpoint of host %q: credentials do not go into URLs", u.Host)
-	case u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("endpoint %q: want http:// or https://", text)
-	case u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return fmt.Errorf("endpoint %q: want https://host or https://host:port without a path", text)
-	}
-	o.endpoint = &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}
+	o.endpoint = u
 	if o.region = region; region == "" {
 		o.region = regionOf(o.endpoint.Hostname())
 	}
-	o.pathStyle = isLocal(o.endpoint.Hostname())
+	o.pathStyle = wire.IsLocal(o.endpoint.Hostname())
 	return nil
 }
 
@@ -112,15 +100,9 @@ func (o *options) parseChoices(l store.Location) (err error) {
 		return fmt.Errorf("links %q: want skip or follow", text)
 	}
 	for name, into := range map[string]*bool{"path_style": &o.pathStyle, "bound_domain": &o.bound} {
-		text := l.Options.Get(name)
-		if text == "" {
-			continue
+		if err := wire.ParseBool(l, name, into); err != nil {
+			return err
 		}
-		v, err := strconv.ParseBool(text)
-		if err != nil {
-			return fmt.Errorf("%s %q: want true or false", name, text)
-		}
-		*into = v
 	}
 	if o.bound && o.pathStyle {
 		return fmt.Errorf("bound_domain and path_style exclude each other")
@@ -168,6 +150,3 @@ func regionOf(host string) string {
 	}
 	return strings.TrimSuffix(region, "-internal")
 }
-
-// isLocal tells whether sub-domains of a host cannot be.
-func isLocal(host string) bool { return net.ParseIP(host) != nil || host == "localhost" }

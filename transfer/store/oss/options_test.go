@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 func TestLocations(t *testing.T) {
@@ -30,7 +31,7 @@ func TestLocations(t *testing.T) {
 			t.Errorf("%s: %v", c.url, err)
 			continue
 		}
-		if base := baseOf(o, l.Bucket); base.String() != c.base || o.region != c.region {
+		if base := wire.BucketURL(o.endpoint, l.Bucket, o.pathStyle, o.bound); base.String() != c.base || o.region != c.region {
 			t.Errorf("%s: %s in %q, want %s in %q", c.url, base.String(), o.region, c.base, c.region)
 		}
 	}

@@ -2,8 +2,6 @@ package oss
 
 import (
 	"context"
-	"encoding/base64"
-	"errors"
 	"net/http"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
@@ -19,10 +17,10 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 		err = setMeta(header, &opts.Meta)
 	}
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	setCondition(header, opts.Condition)
-	resp, err := s.sendBody(ctx, request{op: op, method: http.MethodPut, key: key, header: header}, body)
+	resp, err := s.calls.SendWithMD5(ctx, wire.Request{Op: op, Method: http.MethodPut, Key: key, Header: header}, body)
 	if err != nil {
 		return store.Object{}, err
 	}
@@ -38,34 +36,7 @@ func setCondition(h http.Header, c store.Condition) {
 	}
 }
 
-// sendBody sends content with the MD5 where it is known.
-func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http.Response, error) {
-	content, err := wire.NewPayload(ctx, body)
-	if err != nil {
-		return nil, wire.Wrap(ctx, r.op, r.key, err)
-	}
-	r.body = content
-	if body.Sums.MD5 != "" {
-		r.header["Content-Md5"] = []string{base64.StdEncoding.EncodeToString([]byte(body.Sums.MD5))}
-	}
-	return s.do(ctx, r)
-}
-
 // Delete implements store.Destination.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	return s.discard(ctx, request{op: "delete", method: http.MethodDelete, key: key})
-}
-
-// discard sends a request to remove something; what is not there is no error.
-func (s *Store) discard(ctx context.Context, r request) error {
-	resp, err := s.do(ctx, r)
-	var e *store.Error
-	if errors.As(err, &e) && e.Class == store.NotFound {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	wire.Finish(resp.Body)
-	return nil
+	return s.calls.Remove(ctx, wire.Request{Op: "delete", Method: http.MethodDelete, Key: key})
 }

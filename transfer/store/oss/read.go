@@ -17,17 +17,13 @@ func (s *Store) Stat(ctx context.Context, key string) (store.Object, error) {
 }
 
 func (s *Store) head(ctx context.Context, op, key, ifMatch string) (store.Object, error) {
-	header := make(http.Header, 8)
-	if ifMatch != "" {
-		header["If-Match"] = []string{wire.Quote(ifMatch)}
-	}
-	resp, err := s.do(ctx, request{op: op, method: http.MethodHead, key: key, header: header})
+	resp, err := s.calls.Do(ctx, wire.Request{Op: op, Method: http.MethodHead, Key: key, Header: wire.MatchHeader(ifMatch)})
 	if err != nil {
 		return store.Object{}, err
 	}
 	wire.Finish(resp.Body)
 	if resp.ContentLength < 0 {
-		return store.Object{}, permanent(op, key, errors.New("the server tells no size"))
+		return store.Object{}, wire.Permanent(op, key, errors.New("the server tells no size"))
 	}
 	o := s.objectOf(key, resp.Header, resp.ContentLength)
 	o.Archived = isArchived(resp.Header, o.Meta.Class)
@@ -45,9 +41,7 @@ func (s *Store) objectOf(key string, h http.Header, size int64) store.Object {
 	if class := h.Get("X-Oss-Storage-Class"); class != "" {
 		o.Meta.Class = classes().Named(wire.Clip(class, 64))
 	}
-	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
-		o.ModTime = t.UTC()
-	}
+	o.ModTime = wire.Date(h.Get("Last-Modified"))
 	if kind == typeSymlink && s.skipsLinks() {
 		o.Kind, o.Reason = store.KindSkipped, reasonLink
 	}
@@ -64,21 +58,16 @@ func (s *Store) skipsLinks() bool { return s.role == store.RoleSource && !s.opts
 func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (io.ReadCloser, store.Object, error) {
 	const op = "open"
 	if opts.Offset < 0 {
-		return nil, store.Object{}, permanent(op, key, fmt.Errorf("offset %d", opts.Offset))
+		return nil, store.Object{}, wire.Permanent(op, key, fmt.Errorf("offset %d", opts.Offset))
 	}
 	if opts.Length == 0 {
 		return s.openNothing(ctx, key, opts)
 	}
-	header := make(http.Header, 8)
-	if opts.IfMatch != "" {
-		header["If-Match"] = []string{wire.Quote(opts.IfMatch)}
-	}
-	ranged := opts.Offset > 0 || opts.Length > 0
+	header, ranged := wire.ReadHeader(opts)
 	if ranged {
-		header["Range"] = []string{wire.RangeOf(opts)}
 		header["X-Oss-Range-Behavior"] = []string{"standard"}
 	}
-	resp, refused, err := s.exchange(ctx, request{op: op, method: http.MethodGet, key: key, header: header})
+	resp, refused, err := s.calls.Exchange(ctx, wire.Request{Op: op, Method: http.MethodGet, Key: key, Header: header})
 	switch {
 	case refused != nil && refused.Status == http.StatusRequestedRangeNotSatisfiable:
 		return s.openNothing(ctx, key, opts)
@@ -87,24 +76,16 @@ func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (i
 	case err != nil:
 		return nil, store.Object{}, wire.Wrap(ctx, op, key, err)
 	}
-	found, err := wire.Opened(opts, ranged, resp)
+	body, found, err := wire.OpenBody(ctx, key, opts, ranged, resp, requestID(resp.Header))
 	if err != nil {
-		_ = resp.Body.Close() // the answer is of no use; why is in err
-		return nil, store.Object{}, &store.Error{Op: op, Key: key, Class: store.Permanent, RequestID: requestID(resp.Header), Err: err}
+		return nil, store.Object{}, err
 	}
 	// The CRC64 is that of the whole object, whatever part of it is read.
-	body := wire.NewReader(resp.Body, found.Length, func(err error) error { return wire.Wrap(ctx, "read", key, err) })
 	return body, s.objectOf(key, resp.Header, found.Size), nil
 }
 
 // openNothing opens a range without bytes: of length 0, or at the very end of the object, which a GET refuses.
 func (s *Store) openNothing(ctx context.Context, key string, opts store.OpenOptions) (io.ReadCloser, store.Object, error) {
 	o, err := s.head(ctx, "open", key, opts.IfMatch)
-	if err != nil {
-		return nil, store.Object{}, err
-	}
-	if err := wire.Empty(key, opts, o.Size); err != nil {
-		return nil, store.Object{}, err
-	}
-	return http.NoBody, o, nil
+	return wire.OpenNothing(key, opts, o, err)
 }

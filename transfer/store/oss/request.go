@@ -1,98 +1,33 @@
 package oss
 
 import (
-	"bytes"
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"time"
 	"unicode/utf8"
 
-	"github.com/bucketbrigade/brigade/transfer/store"
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
-// userAgent is what servers log.
-const userAgent = "brigade"
-
-// request is one signed request.
-type request struct {
-	op       string // as errors name it
-	method   string
-	key      string // relative
-	bucket   bool   // the request is about the bucket, not about a key
-	query    string // encoded and sorted
-	header   http.Header
-	body     *wire.Payload // nil for none
-	document []byte        // sent instead of a body; the answer then is the caller's to read
-	slow     bool          // the server copies or assembles
-}
-
-// do sends a request. Its error is classified; its answer has a status below 300, and the caller closes it.
-func (s *Store) do(ctx context.Context, r request) (*http.Response, error) {
-	resp, refused, err := s.exchange(ctx, r)
-	if refused != nil {
-		return nil, s.fault(r.op, r.key, refused)
-	}
-	return resp, wire.Wrap(ctx, r.op, r.key, err)
-}
-
-// exchange sends a request and gives an answer, a refusal or an error.
-func (s *Store) exchange(ctx context.Context, r request) (*http.Response, *wire.Refusal, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	req, err := s.newRequest(&r)
-	if err != nil {
-		return nil, nil, err
-	}
-	return s.client.Exchange(ctx, req, r.body, s.limit(&r))
-}
-
-func (s *Store) limit(r *request) time.Duration {
-	if r.slow {
-		return s.client.Slow
-	}
-	return s.client.Idle
-}
-
-func (s *Store) newRequest(r *request) (*http.Request, error) {
-	u := s.base
-	u.RawQuery = r.query
-	full := ""
-	if !r.bucket {
-		full = s.prefix + r.key
-		if err := checkKey(full); err != nil {
-			class := store.Permanent
-			if r.method == http.MethodGet || r.method == http.MethodHead {
-				class = store.NotFound // no such object can exist
+// caller sends requests to the bucket.
+func (s *Store) caller() wire.Caller {
+	return wire.Caller{
+		Client: s.client, Fault: s.fault, Unmarshal: xml.Unmarshal, Failed: wire.IsXMLError, RequestID: requestID,
+		URL: func(r *wire.Request) (*url.URL, error) {
+			return wire.KeyURL(s.base, s.prefix, r, checkKey, wire.EscapePath)
+		},
+		Sign: func(_ context.Context, req *http.Request, r *wire.Request) error {
+			full := ""
+			if !r.Bucket {
+				full = s.prefix + r.Key
 			}
-			return nil, &store.Error{Op: r.op, Key: r.key, Class: class, Err: err}
-		}
+			s.signer.sign(req, full, *s.creds.Load(), s.now())
+			return nil
+		},
 	}
-	u.Path, u.RawPath = s.base.Path+"/"+full, s.base.Path+"/"+wire.EscapePath(full)
-	header := r.header
-	if header == nil {
-		header = make(http.Header, 8)
-	}
-	req := &http.Request{
-		Method: r.method, URL: &u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
-	switch {
-	case r.body != nil:
-		r.body.Attach(req)
-	case r.document != nil:
-		req.ContentLength = int64(len(r.document))
-		req.Body = io.NopCloser(bytes.NewReader(r.document))
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.document)), nil }
-	}
-	s.signer.sign(req, full, *s.creds.Load(), s.now())
-	header["User-Agent"] = []string{userAgent}
-	header["Accept-Encoding"] = []string{"identity"}
-	return req, nil
 }
 
 // checkKey refuses what OSS does not take for a name
@@ -109,12 +44,4 @@ func checkKey(full string) error {
 		return errors.New("the key is not valid UTF-8, which keys of OSS are")
 	}
 	return nil
-}
-
-// unescaped decodes a text of a query or a listing, or gives it back as it is.
-func unescaped(text string) string {
-	if plain, err := url.QueryUnescape(text); err == nil {
-		return plain
-	}
-	return text
 }

@@ -108,7 +108,7 @@ func (s *signer) textV1(req *http.Request, key string) string {
 		case "acl", "continuation-token", "partNumber", "restore", "tagging", "uploadId", "uploads": // those of the signed ones that are sent here
 			b.WriteString(separator + name)
 			if has {
-				b.WriteString("=" + unescaped(value))
+				b.WriteString("=" + wire.Unescaped(value))
 			}
 			separator = "&"
 		}

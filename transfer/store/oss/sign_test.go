@@ -3,13 +3,13 @@ package oss
 import (
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 )
 
 // TestPublishedVectors signs what the vendor's own tests sign (test/testdata/wire/oss-vectors.json has their sources).
@@ -59,19 +59,7 @@ func TestSignaturesOfOddRequests(t *testing.T) {
 			ContentType: rapid.StringMatching(`[a-z]{1,5}/[a-z +;="]{0,10}[a-z]`).Draw(t, "type"),
 			User:        map[string]string{rapid.StringMatching(`[a-z0-9-]{0,10}[a-z]`).Draw(t, "name"): rapid.StringMatching(`[ -~ü]{1,30}`).Draw(t, "value")},
 		}
-		if _, err := s.Put(t.Context(), key, store.Body{Bytes: []byte("x"), Size: 1}, store.PutOptions{Meta: meta}); err != nil {
-			t.Fatalf("put: %v", err)
-		}
-		l := s.List(store.ListOptions{From: store.Next(key), Page: 1})
-		if _, err := l.Next(t.Context()); err != nil && err.Error() != "EOF" {
-			t.Fatalf("list: %v", err)
-		}
-		if _, err := s.ListUploads(t.Context(), key); err != nil {
-			t.Fatalf("list uploads: %v", err)
-		}
-		if _, err := s.ListParts(t.Context(), key, "no such/upload+"); store.ClassOf(err) != store.NotFound {
-			t.Fatalf("list parts: %v", err)
-		}
+		storetest.Signs(t, s, key, meta)
 		if err := s.Delete(t.Context(), key); err != nil {
 			t.Fatalf("delete: %v", err)
 		}
@@ -81,14 +69,5 @@ func TestSignaturesOfOddRequests(t *testing.T) {
 // TestSecretsAreNotSent: a request carries a signature, never what it was made with.
 func TestSecretsAreNotSent(t *testing.T) {
 	server, at := newPlace(t)
-	server.OnRequest(func(_ http.ResponseWriter, r *http.Request) bool {
-		var all strings.Builder
-		if err := r.Header.Write(&all); err != nil || strings.Contains(all.String()+r.URL.String(), at.account.SecretKey) {
-			t.Errorf("sent %s %v", all.String(), err)
-		}
-		return false
-	})
-	if _, err := openWith(t, at.config("", store.RoleSource)).Check(t.Context()); err != nil {
-		t.Error(err)
-	}
+	storetest.NoSecret(t, server.OnRequest, at.account.SecretKey, openWith(t, at.config("", store.RoleSource)))
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -73,61 +71,55 @@ func withHeader(h http.Header) func(*s3.Options) {
 	}
 }
 
-// ListUploads implements store.Multiparter. The server lists by prefix; siblings are left out here.
+// ListUploads implements store.Multiparter.
 func (s *Store) ListUploads(ctx context.Context, key string) ([]store.Upload, error) {
-	const op = "list uploads"
 	full := s.prefix + key
-	var uploads []store.Upload
-	in := &s3.ListMultipartUploadsInput{Bucket: &s.bucket, Prefix: &full, EncodingType: types.EncodingTypeUrl}
-	for range maxPages {
+	return wire.ListUploads(key, full, func(keyMarker, idMarker string) (*wire.UploadsPage, error) {
+		in := &s3.ListMultipartUploadsInput{Bucket: &s.bucket, Prefix: &full, EncodingType: types.EncodingTypeUrl}
+		if keyMarker != "" {
+			in.KeyMarker = &keyMarker
+		}
+		if idMarker != "" {
+			in.UploadIdMarker = &idMarker
+		}
 		out, err := s.api.ListMultipartUploads(ctx, in)
 		if err != nil {
-			return nil, s.wrap(ctx, op, key, err)
+			return nil, s.wrap(ctx, "list uploads", key, err)
 		}
-		for _, u := range out.Uploads {
-			if name := aws.ToString(u.Key); name == full || out.EncodingType == types.EncodingTypeUrl && unescaped(name) == full {
-				uploads = append(uploads, store.Upload{ID: aws.ToString(u.UploadId), Began: aws.ToTime(u.Initiated).UTC()})
-			}
-		}
-		nextKey, nextID := out.NextKeyMarker, out.NextUploadIdMarker
-		if out.EncodingType == types.EncodingTypeUrl && nextKey != nil {
-			nextKey = aws.String(unescaped(*nextKey))
-		}
-		// Uploads come in the order of their keys: behind this key there is nothing to see.
-		if !aws.ToBool(out.IsTruncated) || aws.ToString(nextKey) > full {
-			return uploads, nil
-		}
-		if aws.ToString(nextKey) == aws.ToString(in.KeyMarker) && aws.ToString(nextID) == aws.ToString(in.UploadIdMarker) {
-			return nil, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: errors.New("the listing of uploads repeats")}
-		}
-		in.KeyMarker, in.UploadIdMarker = nextKey, nextID
-	}
-	return nil, &store.Error{Op: op, Key: key, Class: store.Permanent, Err: errors.New("the listing of uploads has no end")}
+		return uploadsPage(out, full), nil
+	})
 }
 
-// unescaped decodes a key of a listing, or gives it back as it is.
-func unescaped(key string) string {
-	if plainKey, err := url.QueryUnescape(key); err == nil {
-		return plainKey
+// uploadsPage is an answer as package wire has it. Some servers say that keys are encoded and leave them as they are.
+func uploadsPage(out *s3.ListMultipartUploadsOutput, full string) *wire.UploadsPage {
+	plain := func(key *string) string {
+		text := aws.ToString(key)
+		if text == full || out.EncodingType != types.EncodingTypeUrl {
+			return text
+		}
+		return wire.Unescaped(text)
 	}
-	return key
+	page := &wire.UploadsPage{
+		Truncated: aws.ToBool(out.IsTruncated), NextKey: plain(out.NextKeyMarker), NextID: aws.ToString(out.NextUploadIdMarker),
+	}
+	for _, u := range out.Uploads {
+		upload := store.Upload{ID: aws.ToString(u.UploadId), Began: aws.ToTime(u.Initiated)}
+		page.Uploads = append(page.Uploads, wire.KeyedUpload{Key: plain(u.Key), Upload: upload})
+	}
+	return page
 }
 
 // UploadPart implements store.Multiparter.
 func (s *Store) UploadPart(ctx context.Context, key, id string, n int, body store.Body) (store.Part, error) {
 	r := request{
 		op: "upload part", part: true, method: http.MethodPut, key: key, header: make(http.Header, 8),
-		query: "partNumber=" + strconv.Itoa(n) + "&uploadId=" + wire.EscapeQuery(id),
+		query: wire.PartQuery(n, id),
 	}
 	resp, err := s.sendBody(ctx, r, body)
 	if err != nil {
 		return store.Part{}, err
 	}
-	etag := wire.Unquote(resp.Header.Get("Etag"))
-	if etag == "" {
-		return store.Part{}, &store.Error{Op: r.op, Key: key, Class: store.Permanent, Err: errors.New("the server gave no ETag")}
-	}
-	return store.Part{Number: n, Size: body.Size, ETag: etag, Sums: s.sumsOf(resp.Header)}, nil
+	return wire.PartOf(r.op, key, n, body.Size, resp.Header.Get("Etag"), s.sumsOf(resp.Header))
 }
 
 // ListParts implements store.Multiparter.
@@ -187,10 +179,8 @@ func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []stor
 			PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(wire.Quote(p.ETag)),
 		})
 	}
-	if opts.BeforeCommit != nil {
-		if err := opts.BeforeCommit(); err != nil {
-			return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Canceled, Err: err}
-		}
+	if err := wire.BeforeCommit(op, key, &opts); err != nil {
+		return store.Object{}, err
 	}
 	out, err := s.api.CompleteMultipartUpload(ctx, in)
 	if err != nil {

@@ -13,9 +13,6 @@ import (
 	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
-// userAgent is what servers log.
-const userAgent = "brigade"
-
 // request is one directly signed request about one key.
 type request struct {
 	op     string // as errors name it
@@ -107,9 +104,7 @@ func (s *Store) sign(ctx context.Context, r request, u *url.URL) (*http.Request,
 	if header == nil {
 		header = make(http.Header, 8)
 	}
-	req := &http.Request{
-		Method: r.method, URL: u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
+	req := wire.NewRequest(r.method, u, header)
 	if r.body != nil {
 		r.body.Attach(req)
 	}
@@ -118,8 +113,6 @@ func (s *Store) sign(ctx context.Context, r request, u *url.URL) (*http.Request,
 		return nil, fmt.Errorf("%w: %w", wire.ErrCredentials, err)
 	}
 	s.signer.sign(req, creds, s.now())
-	// Not signed: intermediaries change them.
-	header["User-Agent"] = []string{userAgent}
-	header["Accept-Encoding"] = []string{"identity"}
+	wire.Introduce(req)
 	return req, nil
 }

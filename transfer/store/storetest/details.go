@@ -30,16 +30,6 @@ func lacks(what string, has func(store.Abilities) bool) func(Harness) string {
 	}
 }
 
-// ofContent leaves out of metadata what a write did not ask for and the store tells all the same.
-func ofContent(m *store.Metadata) *store.Metadata {
-	if m == nil {
-		return nil
-	}
-	only := *m
-	only.Class, only.Encryption, only.Tags, only.Access = store.StorageClass{}, "", nil, ""
-	return &only
-}
-
 // everyWay writes an object with metadata in every way that the store has, and calls visit with its key.
 func everyWay(t *testing.T, h Harness, meta store.Metadata, visit func(way, key string)) {
 	t.Helper()

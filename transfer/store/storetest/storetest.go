@@ -23,7 +23,7 @@ import (
 
 // Harness is one empty store to test.
 type Harness struct {
-	// Store is opened as a destination.
+	// Store is opened as a destination; nil means one of NewStore.
 	Store store.Destination
 	// NewStore opens another handle on the same place; nil where one handle is all there can be.
 	NewStore func(role store.Role) store.Destination
@@ -68,6 +68,9 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 	for _, c := range slices.Concat(objectChecks(), listChecks(), writeChecks(), multipartChecks(), otherChecks(), detailChecks(), fidelityChecks()) {
 		t.Run(c.name, func(t *testing.T) {
 			h := open(t)
+			if h.Store == nil {
+				h.Store = h.NewStore(store.RoleDestination)
+			}
 			if c.lacks != nil {
 				if reason := c.lacks(h); reason != "" {
 					l.add(Result{Case: c.name, Lacks: reason})

@@ -29,7 +29,7 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 	const op = "copy"
 	other, ok := src.(*Store)
 	if !ok {
-		return store.Object{}, permanent(op, key, fmt.Errorf("cannot copy from a store of another kind: %T", src))
+		return store.Object{}, wire.Permanent(op, key, fmt.Errorf("cannot copy from a store of another kind: %T", src))
 	}
 	r, err := s.on(op, http.MethodPut, key)
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 	}
 	full := other.prefix + from.Key
 	if err := checkKey(full); err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	now, err := other.head(ctx, op, from.Key)
 	if err != nil {
@@ -46,17 +46,17 @@ func (s *Store) Copy(ctx context.Context, src store.Source, from store.Object, k
 	if !sameVersion(&now, &from) {
 		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Precondition, Err: errVersion}
 	}
-	r.header["X-Upyun-Copy-Source"], r.slow = []string{"/" + other.bucket + "/" + wire.EscapePath(full)}, true
+	r.Header["X-Upyun-Copy-Source"], r.Slow = []string{"/" + other.bucket + "/" + wire.EscapePath(full)}, true
 	want := now.Meta // the source's stays
-	r.header["X-Upyun-Metadata-Directive"] = []string{"copy"}
+	r.Header["X-Upyun-Metadata-Directive"] = []string{"copy"}
 	if wire.ReplacesMeta(from.Meta, opts) {
-		r.header["X-Upyun-Metadata-Directive"] = []string{"replace"}
+		r.Header["X-Upyun-Metadata-Directive"] = []string{"replace"}
 		want = &opts.Meta
-		if err := setMeta(r.header, want); err != nil {
-			return store.Object{}, permanent(op, key, err)
+		if err := setMeta(r.Header, want); err != nil {
+			return store.Object{}, wire.Permanent(op, key, err)
 		}
 	}
-	resp, err := s.do(ctx, r)
+	resp, err := s.calls.Do(ctx, r)
 	if err != nil {
 		return store.Object{}, err
 	}
@@ -75,7 +75,7 @@ func (s *Store) copied(ctx context.Context, op, key string, from *store.Object, 
 	case made.Size != from.Size, known && !equal:
 		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Precondition, Err: errVersion}
 	case want != nil && lacks(made.Meta, want):
-		return store.Object{}, permanent(op, key, errors.New("the copy has other metadata than it was given"))
+		return store.Object{}, wire.Permanent(op, key, errors.New("the copy has other metadata than it was given"))
 	}
 	made.Meta = nil
 	return made, nil
@@ -105,5 +105,5 @@ func sameVersion(now, then *store.Object) bool {
 
 // CopyPart implements store.Copier. USS copies whole files only; CopyLimit sees to it that nothing asks.
 func (s *Store) CopyPart(_ context.Context, _ store.Source, _ store.Object, _, _ int64, key, _ string, _ int) (store.Part, error) {
-	return store.Part{}, permanent("copy part", key, errors.New("USS copies whole files only"))
+	return store.Part{}, wire.Permanent("copy part", key, errors.New("USS copies whole files only"))
 }

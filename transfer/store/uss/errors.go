@@ -1,6 +1,7 @@
 package uss
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -117,19 +118,11 @@ func refusalOf(w *wire.Refusal) (r refusal, code int) {
 // fault makes the classified error of a refusal.
 func (s *Store) fault(op, key string, w *wire.Refusal) *store.Error {
 	r, code := refusalOf(w)
-	what := ruleOf(code, r.Message, w.Status)
-	e := &store.Error{Op: op, Key: key, Class: what.Class, Hint: what.Hint, RequestID: wire.Clip(r.ID, 200)}
+	text := ""
 	if code != 0 {
-		e.Code = strconv.Itoa(code)
+		text = strconv.Itoa(code)
 	}
-	if e.RequestID == "" {
-		e.RequestID = requestID(w.Header)
-	}
-	if e.Class == store.Throttled || e.Class == store.Transient {
-		e.RetryAfter = wire.RetryAfter(w.Header, s.now())
-	}
-	e.Err = errors.New(wire.Message(r.Message, w.Status))
-	return e
+	return w.Fault(op, key, ruleOf(code, r.Message, w.Status), text, r.Message, cmp.Or(r.ID, requestID(w.Header)), s.now())
 }
 
 // codeOf is the code of a refusal, 0 where it has none.
@@ -148,8 +141,3 @@ func hasCode(err error, code int) bool {
 }
 
 func requestID(h http.Header) string { return wire.Clip(h.Get("X-Request-Id"), 200) }
-
-// permanent is the error of what cannot be asked for, or of an answer that makes no sense.
-func permanent(op, key string, err error) *store.Error {
-	return &store.Error{Op: op, Key: key, Class: store.Permanent, Err: err}
-}

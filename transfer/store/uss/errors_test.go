@@ -10,16 +10,14 @@ import (
 
 	"github.com/bucketbrigade/brigade/test/fakes/uss"
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 )
 
 // answering opens a store whose every request is answered by h.
 func answering(t *testing.T, h http.HandlerFunc) *Store {
 	t.Helper()
 	server, at := newPlace(t)
-	server.OnRequest(func(w http.ResponseWriter, r *http.Request) bool {
-		h(w, r)
-		return true
-	})
+	storetest.Answers(server.OnRequest, h)
 	return openWith(t, at.config("", store.RoleDestination))
 }
 
@@ -77,21 +75,12 @@ func TestErrorsAreClassified(t *testing.T) {
 				_, _ = w.Write([]byte(body))
 			})
 			_, _, err := s.Open(t.Context(), "k", store.OpenOptions{Length: -1})
-			var e *store.Error
-			if !errors.As(err, &e) {
-				t.Fatalf("error %v", err)
+			want := storetest.Fault{Class: c.class, Hint: c.hint, Wait: c.asksFor}
+			if c.code != 0 {
+				want.Code = fmt.Sprint(c.code)
 			}
-			if e.Class != c.class || !strings.Contains(e.Hint, c.hint) || e.RetryAfter != c.asksFor {
-				t.Errorf("class %q, hint %q, retry after %v; want %q, %q, %v", e.Class, e.Hint, e.RetryAfter, c.class, c.hint, c.asksFor)
-			}
-			if c.code != 0 && (e.Code != fmt.Sprint(c.code) || e.RequestID != "11e4a729d24943409933a5e8314cd32e") {
-				t.Errorf("code %q, request %q", e.Code, e.RequestID)
-			}
-			if e.RequestID == "" {
-				t.Error("no request ID")
-			}
-			if lines := strings.Count(err.Error(), "\n"); lines > 0 {
-				t.Errorf("%d lines: %v", lines+1, err)
+			if bad := want.Differs(err); bad != "" || c.code != 0 && !strings.Contains(err.Error(), "11e4a729d24943409933a5e8314cd32e") {
+				t.Errorf("%#v: %s", err, bad)
 			}
 		})
 	}
@@ -200,23 +189,5 @@ func TestRenew(t *testing.T) {
 	}
 	_, at := newPlace(t)
 	cfg := at.config("", store.RoleSource)
-	good := cfg.Credentials
-	s := openWith(t, cfg)
-	for _, step := range []struct {
-		to   store.Credentials
-		want store.Class // of a request afterwards
-	}{{good, store.NotFound}, {store.Credentials{AccessKey: good.AccessKey, SecretKey: "another"}, store.Auth}, {good, store.NotFound}} {
-		if err := s.Renew(t.Context(), step.to); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Stat(t.Context(), "none"); store.ClassOf(err) != step.want {
-			t.Errorf("%v, want class %s", err, step.want)
-		}
-	}
-	if err := s.Renew(t.Context(), store.Credentials{}); err == nil {
-		t.Error("it takes no credentials for an answer")
-	}
-	if _, err := s.Stat(t.Context(), "none"); store.ClassOf(err) != store.NotFound {
-		t.Errorf("after that: %v", err)
-	}
+	storetest.Renew(t, openWith(t, cfg), cfg.Credentials)
 }

@@ -44,20 +44,20 @@ type folderPage struct {
 
 // folderPage fetches a page of a folder ("" or ending in "/"). A refusal comes with its headers.
 func (s *Store) folderPage(ctx context.Context, op, folder, iter string, most int) (*folderPage, http.Header, error) {
-	r := request{op: op, method: http.MethodGet, key: strings.TrimPrefix(folder, s.prefix), path: folder, header: make(http.Header, 8)}
-	r.header["Accept"], r.header["X-Upyun-Folder"] = []string{"application/json"}, []string{"true"}
-	r.header["X-List-Limit"] = []string{strconv.Itoa(most)}
+	r := wire.Request{Op: op, Method: http.MethodGet, Key: strings.TrimPrefix(folder, s.prefix), Path: folder, Header: make(http.Header, 8)}
+	r.Header["Accept"], r.Header["X-Upyun-Folder"] = []string{"application/json"}, []string{"true"}
+	r.Header["X-List-Limit"] = []string{strconv.Itoa(most)}
 	if iter != "" {
-		r.header["X-List-Iter"] = []string{iter}
+		r.Header["X-List-Iter"] = []string{iter}
 	}
 	page := new(folderPage)
-	h, err := s.read(ctx, r, page)
+	h, err := s.calls.Read(ctx, r, page)
 	if err != nil {
 		return nil, h, err
 	}
 	if page.Files == nil {
 		// A file of this name would be answered with its content, were it JSON.
-		return nil, h, permanent(op, r.key, errors.New("the server answers with something else than a listing"))
+		return nil, h, wire.Permanent(op, r.Key, errors.New("the server answers with something else than a listing"))
 	}
 	return page, h, nil
 }
@@ -264,9 +264,9 @@ func (l *lister) read(ctx context.Context, f *frame) error {
 		}
 		switch {
 		case page.Iter == "" || page.Iter == f.iter || len(page.Iter) > mostIter || strings.ContainsAny(page.Iter, "\r\n"):
-			return permanent(op, f.prefix, fmt.Errorf("the listing does not go on after page %d", f.pages))
+			return wire.Permanent(op, f.prefix, fmt.Errorf("the listing does not go on after page %d", f.pages))
 		case f.pages >= mostPages || f.empty >= mostEmptyRuns:
-			return permanent(op, f.prefix, errors.New("the listing has no end"))
+			return wire.Permanent(op, f.prefix, errors.New("the listing has no end"))
 		}
 		for i := range *page.Files {
 			if err := l.sift(f, &(*page.Files)[i]); err != nil {
@@ -283,7 +283,7 @@ func (l *lister) read(ctx context.Context, f *frame) error {
 // sift gives one row to the sorter if the listing may need it.
 func (l *lister) sift(f *frame, r *row) error {
 	if r.Name == "" || strings.ContainsAny(r.Name, "/\x00") || r.Length < 0 {
-		return permanent("list", f.prefix, fmt.Errorf("the listing has a name that cannot be: %q of %d bytes", wire.Clip(r.Name, 100), r.Length))
+		return wire.Permanent("list", f.prefix, fmt.Errorf("the listing has a name that cannot be: %q of %d bytes", wire.Clip(r.Name, 100), r.Length))
 	}
 	f.total++
 	name := r.Name
@@ -318,7 +318,7 @@ func (l *lister) step(f *frame) (*store.Object, error) {
 	plain, folder := strings.CutSuffix(name, "/")
 	key := f.prefix + name
 	if bad := checkPathOf(l.s.prefix+f.prefix+plain, plain); bad != nil {
-		return &store.Object{Key: key, Kind: store.KindSkipped, Reason: "a name that cannot be asked for", Err: permanent("list", key, bad)}, nil
+		return &store.Object{Key: key, Kind: store.KindSkipped, Reason: "a name that cannot be asked for", Err: wire.Permanent("list", key, bad)}, nil
 	}
 	if folder {
 		l.stack = append(l.stack, l.newFrame(key, since(modified)))
@@ -349,7 +349,7 @@ func takeName(f *frame) (name string, size, modified int64, ok bool, err error) 
 		nextSize, n := binary.Varint(value)
 		nextModified, m := binary.Varint(value[max(n, 0):])
 		if n <= 0 || m <= 0 {
-			return "", 0, 0, false, permanent("list", f.prefix, errors.New("what was sorted cannot be read back"))
+			return "", 0, 0, false, wire.Permanent("list", f.prefix, errors.New("what was sorted cannot be read back"))
 		}
 		f.sorted.Take()
 		switch {

@@ -100,12 +100,12 @@ func (h *headState) ask(told *store.Metadata) bool {
 }
 
 // complete gives the metadata of a file whose HEAD told m.
-func (s *Store) complete(ctx context.Context, r request, size int64, m *store.Metadata) (*store.Metadata, error) {
+func (s *Store) complete(ctx context.Context, r wire.Request, size int64, m *store.Metadata) (*store.Metadata, error) {
 	if !s.heads.ask(m) || size == 0 { // nothing of an empty file can be asked for without its whole answer being an error
 		return m, nil
 	}
-	r.method, r.header = http.MethodGet, http.Header{"Range": {"bytes=0-0"}}
-	resp, err := s.do(ctx, r)
+	r.Method, r.Header = http.MethodGet, http.Header{"Range": {"bytes=0-0"}}
+	resp, err := s.calls.Do(ctx, r)
 	if err != nil {
 		return nil, err
 	}

@@ -45,33 +45,32 @@ func (s *Store) CreateUpload(ctx context.Context, key string, opts store.PutOpti
 		return "", err
 	}
 	if isMarker(key) {
-		return "", permanent(op, key, errFolderContent)
+		return "", wire.Permanent(op, key, errFolderContent)
 	}
-	if err := setMeta(r.header, &opts.Meta); err != nil {
-		return "", permanent(op, key, err)
+	if err := setMeta(r.Header, &opts.Meta); err != nil {
+		return "", wire.Permanent(op, key, err)
 	}
-	if kind := r.header["Content-Type"]; kind != nil { // that of this request, which has no content
-		delete(r.header, "Content-Type")
-		r.header["X-Upyun-Multi-Type"] = kind
+	if kind := r.Header["Content-Type"]; kind != nil { // that of this wire.Request, which has no content
+		delete(r.Header, "Content-Type")
+		r.Header["X-Upyun-Multi-Type"] = kind
 	}
-	r.header[headerStage], r.header["X-Upyun-Multi-Disorder"] = []string{"initiate"}, []string{"true"}
+	r.Header[headerStage], r.Header["X-Upyun-Multi-Disorder"] = []string{"initiate"}, []string{"true"}
 	if n := opts.PartSize; n != 0 {
 		if n < smallestPart || n > largestPart || n%partUnit != 0 {
-			return "", permanent(op, key, fmt.Errorf("parts of %d bytes; USS takes multiples of 1 MiB up to 50 MiB", n))
+			return "", wire.Permanent(op, key, fmt.Errorf("parts of %d bytes; USS takes multiples of 1 MiB up to 50 MiB", n))
 		}
-		r.header["X-Upyun-Multi-Part-Size"] = []string{strconv.FormatInt(n, 10)}
+		r.Header["X-Upyun-Multi-Part-Size"] = []string{strconv.FormatInt(n, 10)}
 	}
 	if opts.Size > 0 {
-		r.header[headerLength] = []string{strconv.FormatInt(opts.Size, 10)}
+		r.Header[headerLength] = []string{strconv.FormatInt(opts.Size, 10)}
 	}
-	resp, err := s.do(ctx, r)
+	h, err := s.calls.Discard(ctx, r)
 	if err != nil {
 		return "", err
 	}
-	wire.Finish(resp.Body)
-	id := resp.Header.Get(headerUpload)
+	id := h.Get(headerUpload)
 	if id == "" {
-		return "", permanent(op, key, errors.New("the server gave no upload ID"))
+		return "", wire.Permanent(op, key, errors.New("the server gave no upload ID"))
 	}
 	return id, nil
 }
@@ -81,13 +80,13 @@ func (s *Store) ListUploads(ctx context.Context, key string) ([]store.Upload, er
 	const op = "list uploads"
 	full := s.prefix + key
 	if err := checkKey(full); err != nil {
-		return nil, permanent(op, key, err)
+		return nil, wire.Permanent(op, key, err)
 	}
-	r := request{op: op, method: http.MethodGet, key: key, header: make(http.Header, 8)} // of the service
-	r.header["X-Upyun-List-Type"] = []string{"multi"}
-	r.header["X-Upyun-List-Prefix"] = []string{base64.StdEncoding.EncodeToString([]byte("/" + full))}
-	r.header["X-Upyun-List-Limit"] = []string{strconv.Itoa(mostUploads)}
-	r.header["Accept"] = []string{"application/json"}
+	r := wire.Request{Op: op, Method: http.MethodGet, Key: key, Header: make(http.Header, 8)} // of the service
+	r.Header["X-Upyun-List-Type"] = []string{"multi"}
+	r.Header["X-Upyun-List-Prefix"] = []string{base64.StdEncoding.EncodeToString([]byte("/" + full))}
+	r.Header["X-Upyun-List-Limit"] = []string{strconv.Itoa(mostUploads)}
+	r.Header["Accept"] = []string{"application/json"}
 	var page struct {
 		Files []struct {
 			Key       string `json:"key"`
@@ -96,7 +95,7 @@ func (s *Store) ListUploads(ctx context.Context, key string) ([]store.Upload, er
 			Began     int64  `json:"created_at"`
 		} `json:"files"`
 	}
-	if _, err := s.read(ctx, r, &page); store.ClassOf(err) == store.NotFound {
+	if _, err := s.calls.Read(ctx, r, &page); store.ClassOf(err) == store.NotFound {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
@@ -111,7 +110,7 @@ func (s *Store) ListUploads(ctx context.Context, key string) ([]store.Upload, er
 }
 
 // onUpload makes the request about an upload.
-func (s *Store) onUpload(op, method, key, id string) (request, error) {
+func (s *Store) onUpload(op, method, key, id string) (wire.Request, error) {
 	r, err := s.on(op, method, key)
 	if err != nil {
 		return r, err
@@ -119,7 +118,7 @@ func (s *Store) onUpload(op, method, key, id string) (request, error) {
 	if id == "" || strings.ContainsAny(id, "\r\n") {
 		return r, &store.Error{Op: op, Key: key, Class: store.NotFound, Err: errors.New("no such upload")}
 	}
-	r.header[headerUpload] = []string{id}
+	r.Header[headerUpload] = []string{id}
 	return r, nil
 }
 
@@ -130,7 +129,7 @@ func (s *Store) UploadPart(ctx context.Context, key, id string, n int, body stor
 	if err != nil {
 		return store.Part{}, err
 	}
-	r.header[headerStage], r.header[headerPart] = []string{"upload"}, []string{strconv.Itoa(n - 1)}
+	r.Header[headerStage], r.Header[headerPart] = []string{"upload"}, []string{strconv.Itoa(n - 1)}
 	_, sums, err := s.sendBody(ctx, r, body)
 	p := store.Part{Number: n, Size: body.Size, ETag: hex.EncodeToString([]byte(sums.MD5)), Sums: sums}
 	switch {
@@ -191,7 +190,7 @@ func (s *Store) ListParts(ctx context.Context, key, id string) ([]store.Part, er
 	slices.SortFunc(parts, func(a, b store.Part) int { return cmp.Compare(a.Number, b.Number) })
 	for i := 1; i < len(parts); i++ {
 		if parts[i].Number == parts[i-1].Number {
-			return nil, permanent("list parts", key, fmt.Errorf("part %d is listed twice", parts[i].Number))
+			return nil, wire.Permanent("list parts", key, fmt.Errorf("part %d is listed twice", parts[i].Number))
 		}
 	}
 	return parts, nil
@@ -205,11 +204,11 @@ func (s *Store) partsFrom(ctx context.Context, key, id string, first int) (*part
 	if err != nil {
 		return nil, err
 	}
-	r.header["Accept"] = []string{"application/json"}
+	r.Header["Accept"] = []string{"application/json"}
 	if first > 0 {
-		r.header[headerPart] = []string{strconv.Itoa(first)}
+		r.Header[headerPart] = []string{strconv.Itoa(first)}
 	}
-	resp, err := s.do(ctx, r)
+	resp, err := s.calls.Do(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -232,24 +231,18 @@ func (s *Store) CompleteUpload(ctx context.Context, key, id string, parts []stor
 	if err != nil {
 		return store.Object{}, err
 	}
-	r.header[headerStage], r.slow = []string{"complete"}, true
-	if opts.BeforeCommit != nil {
-		if err := opts.BeforeCommit(); err != nil {
-			return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Canceled, Err: err}
-		}
+	r.Header[headerStage], r.Slow = []string{"complete"}, true
+	if err := wire.BeforeCommit(op, key, &opts); err != nil {
+		return store.Object{}, err
 	}
-	resp, err := s.do(ctx, r)
+	h, err := s.calls.Discard(ctx, r)
 	if err != nil {
 		return store.Object{}, err
 	}
-	wire.Finish(resp.Body)
-	var size int64
-	for _, p := range parts {
-		size += p.Size
-	}
-	if text := resp.Header.Get(headerLength); text != "" && text != strconv.FormatInt(size, 10) {
+	size := wire.SizeOf(parts)
+	if text := h.Get(headerLength); text != "" && text != strconv.FormatInt(size, 10) {
 		err := fmt.Errorf("the server made %s bytes of parts of %d", wire.Clip(text, 30), size)
-		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Mismatch, RequestID: requestID(resp.Header), Err: err}
+		return store.Object{}, &store.Error{Op: op, Key: key, Class: store.Mismatch, RequestID: requestID(h), Err: err}
 	}
 	return store.Object{Key: key, Size: size}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/bucketbrigade/brigade/test/fakes/memory"
 	"github.com/bucketbrigade/brigade/test/fakes/uss"
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/storetest"
 )
 
 func bodyOf(text string) store.Body { return store.Body{Bytes: []byte(text), Size: int64(len(text))} }
@@ -45,22 +46,9 @@ func readAll(t *testing.T, s *Store, key string, opts store.OpenOptions) (string
 // TestKeysThatCannotBe are refused here, before anything is sent.
 func TestKeysThatCannotBe(t *testing.T) {
 	s := answering(t, func(http.ResponseWriter, *http.Request) { t.Error("something was sent") })
-	for _, key := range []string{
-		"/lead", "a//b", "a/../b", "..", "./a", "a\tb", "a\nb", "a\x00", "bad \xff", strings.Repeat("n", 256), strings.Repeat("long/", 205) + "n",
-	} {
-		if _, err := s.Put(t.Context(), key, bodyOf("x"), store.PutOptions{}); store.ClassOf(err) != store.Permanent {
-			t.Errorf("put %q: %v", key, err)
-		}
-		if _, err := s.CreateUpload(t.Context(), key, store.PutOptions{}); store.ClassOf(err) != store.Permanent {
-			t.Errorf("create upload %q: %v", key, err)
-		}
-		if _, err := s.Stat(t.Context(), key); store.ClassOf(err) != store.NotFound {
-			t.Errorf("stat %q: %v", key, err)
-		}
-		if _, _, err := s.Open(t.Context(), key, store.OpenOptions{Length: -1}); store.ClassOf(err) != store.NotFound {
-			t.Errorf("open %q: %v", key, err)
-		}
-	}
+	storetest.CannotBe(t, s,
+		"/lead", "a//b", "a/../b", "..", "./a", "a\tb", "a\nb", "a\x00", "bad \xff", strings.Repeat("n", 256), strings.Repeat("long/", 205)+"n",
+	)
 }
 
 // TestFoldersAreNoFiles: no name is both, and what a folder has in it is never taken for a file's content.

@@ -5,7 +5,6 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"errors"
-	"net/http"
 	"net/url"
 	"os"
 	"sync/atomic"
@@ -39,6 +38,7 @@ type Store struct {
 
 	base   url.URL // of the service
 	client *wire.Client
+	calls  wire.Caller
 	key    atomic.Pointer[signingKey]
 	now    func() time.Time
 	limit  int // bytes of memory for sorting one folder
@@ -53,9 +53,9 @@ func open(cfg store.Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport, err := wire.NewTransport(cfg.Concurrency)
+	client, err := wire.Connect(cfg.Concurrency)
 	if err != nil {
-		return nil, &store.Error{Op: "open", Class: store.Misconfigured, Err: err}
+		return nil, err
 	}
 	key, err := keyOf(cfg.Credentials)
 	if err != nil {
@@ -65,9 +65,10 @@ func open(cfg store.Config) (*Store, error) {
 	base.Path = "/" + cfg.Location.Bucket
 	s := &Store{
 		bucket: cfg.Location.Bucket, path: cfg.Location.Path, prefix: wire.Folder(cfg.Location.Path), opts: opts, role: cfg.Role,
-		base: base, client: wire.NewClient(transport), now: time.Now, limit: sortLimit,
+		base: base, client: client, now: time.Now, limit: sortLimit,
 	}
 	s.key.Store(key)
+	s.calls = s.caller()
 	return s, nil
 }
 
@@ -91,8 +92,7 @@ func keyOf(c store.Credentials) (*signingKey, error) {
 			Op: "open", Class: store.Misconfigured, Hint: "give access_key and secret_key only", Err: errors.New("operators of USS have no session tokens"),
 		}
 	case c.AccessKey == "" || c.SecretKey == "":
-		what := wire.RuleOfFailure(wire.ErrCredentials)
-		return nil, &store.Error{Op: "open", Class: what.Class, Hint: what.Hint, Err: wire.ErrCredentials}
+		return nil, wire.NoCredentials()
 	}
 	sum := md5.Sum([]byte(c.SecretKey))
 	return &signingKey{operator: c.AccessKey, key: hex.EncodeToString(sum[:])}, nil
@@ -139,11 +139,7 @@ func (s *Store) Check(ctx context.Context) (time.Time, error) {
 		}
 		return time.Time{}, wire.FirstContact(err)
 	}
-	clock, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		return time.Time{}, nil // a proxy may leave it out
-	}
-	return clock.UTC(), nil
+	return wire.Date(h.Get("Date")), nil // a proxy may leave it out
 }
 
 // Close drops the connections that nothing uses.

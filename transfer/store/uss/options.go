@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
+	"github.com/bucketbrigade/brigade/transfer/store/wire"
 )
 
 // defaultEndpoint lets the vendor choose the line; v1, v2 and v3 are China Telecom's, Unicom's and Mobile's
@@ -49,14 +49,14 @@ func parseOptions(l store.Location) (o options, err error) {
 	if text == "" {
 		text = defaultEndpoint
 	}
-	if o.endpoint, err = parseHost("endpoint", text); err != nil {
+	if o.endpoint, err = wire.ParseHost("endpoint", text, defaultEndpoint); err != nil {
 		return o, err
 	}
 	if err := checkEndpoint(o.endpoint.Hostname(), l.Bucket); err != nil {
 		return o, err
 	}
 	if text := l.Options.Get("domain"); text != "" {
-		if o.domain, err = parseHost("domain", text); err != nil {
+		if o.domain, err = wire.ParseHost("domain", text, defaultEndpoint); err != nil {
 			return o, err
 		}
 		if isAPI(o.domain.Hostname()) {
@@ -64,31 +64,7 @@ func parseOptions(l store.Location) (o options, err error) {
 				o.domain.Host, l.Bucket)
 		}
 	}
-	if text := l.Options.Get("empty_dirs"); text != "" {
-		if o.emptyDirs, err = strconv.ParseBool(text); err != nil {
-			return o, fmt.Errorf("empty_dirs %q: want true or false", text)
-		}
-	}
-	return o, nil
-}
-
-// parseHost reads a URL that is a scheme, a host and maybe a port.
-func parseHost(option, text string) (*url.URL, error) {
-	if !strings.Contains(text, "://") {
-		text = "https://" + text
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%s is no URL such as %s", option, defaultEndpoint)
-	case u.User != nil:
-		return nil, fmt.Errorf("%s of host %q: credentials do not go into URLs", option, u.Host)
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("%s %q: want http:// or https://", option, text)
-	case u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("%s %q: want https://host or https://host:port without a path", option, text)
-	}
-	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
+	return o, wire.ParseBool(l, "empty_dirs", &o.emptyDirs)
 }
 
 const apiDomain = ".api.upyun.com"

@@ -17,11 +17,11 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 	const op = "put"
 	body, err := wire.BodyOfKind(key, body, opts)
 	if err != nil {
-		return store.Object{}, permanent(op, key, err)
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	if isMarker(key) {
 		if body.Size > 0 {
-			return store.Object{}, permanent(op, key, errFolderContent)
+			return store.Object{}, wire.Permanent(op, key, errFolderContent)
 		}
 		return s.makeFolder(ctx, op, key, body)
 	}
@@ -29,8 +29,8 @@ func (s *Store) Put(ctx context.Context, key string, body store.Body, opts store
 	if err != nil {
 		return store.Object{}, err
 	}
-	if err := setMeta(r.header, &opts.Meta); err != nil {
-		return store.Object{}, permanent(op, key, err)
+	if err := setMeta(r.Header, &opts.Meta); err != nil {
+		return store.Object{}, wire.Permanent(op, key, err)
 	}
 	resp, sums, err := s.sendBody(ctx, r, body)
 	if err != nil {
@@ -54,12 +54,12 @@ func isMarker(key string) bool { return key == "" || strings.HasSuffix(key, "/")
 
 // sendBody sends content with its MD5 where that is known or can be had at once, and gives what an answer of success proves of it:
 // the server refuses another content. Of no content it takes no MD5 (codes 40000013, 40000014).
-func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http.Response, store.Checksums, error) {
+func (s *Store) sendBody(ctx context.Context, r wire.Request, body store.Body) (*http.Response, store.Checksums, error) {
 	content, err := wire.NewPayload(ctx, body)
 	if err != nil {
-		return nil, store.Checksums{}, wire.Wrap(ctx, r.op, r.key, err)
+		return nil, store.Checksums{}, wire.Wrap(ctx, r.Op, r.Key, err)
 	}
-	r.body = content
+	r.Body = content
 	var sums store.Checksums
 	switch {
 	case body.Size == 0:
@@ -70,9 +70,9 @@ func (s *Store) sendBody(ctx context.Context, r request, body store.Body) (*http
 		sums.MD5 = string(sum[:])
 	}
 	if sums.MD5 != "" {
-		r.header["Content-Md5"] = []string{hex.EncodeToString([]byte(sums.MD5))}
+		r.Header["Content-Md5"] = []string{hex.EncodeToString([]byte(sums.MD5))}
 	}
-	resp, err := s.do(ctx, r)
+	resp, err := s.calls.Do(ctx, r)
 	return resp, sums, err
 }
 
@@ -94,8 +94,8 @@ func (s *Store) makeFolder(ctx context.Context, op, key string, body store.Body)
 	if err != nil {
 		return store.Object{}, err
 	}
-	r.header["Folder"], r.header["X-Upyun-Folder"] = []string{"true"}, []string{"true"}
-	resp, err := s.do(ctx, r)
+	r.Header["Folder"], r.Header["X-Upyun-Folder"] = []string{"true"}, []string{"true"}
+	resp, err := s.calls.Do(ctx, r)
 	switch {
 	case hasCode(err, codeFolderExists):
 		return made, nil
@@ -120,15 +120,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 		} else if err != nil {
 			return err
 		}
-		r.header["X-Upyun-Folder"] = []string{"true"}
+		r.Header["X-Upyun-Folder"] = []string{"true"}
 	}
-	resp, err := s.do(ctx, r)
-	if store.ClassOf(err) == store.NotFound {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	wire.Finish(resp.Body)
-	return nil
+	return s.calls.Remove(ctx, r)
 }

@@ -39,7 +39,7 @@ func (s *Store) head(ctx context.Context, op, key string) (store.Object, error) 
 	if err != nil {
 		return store.Object{}, err
 	}
-	resp, err := s.do(ctx, r)
+	resp, err := s.calls.Do(ctx, r)
 	if err != nil {
 		return store.Object{}, err
 	}
@@ -55,7 +55,7 @@ func (s *Store) head(ctx context.Context, op, key string) (store.Object, error) 
 	}
 	size, err := strconv.ParseInt(resp.Header.Get("X-Upyun-File-Size"), 10, 64)
 	if err != nil || size < 0 {
-		return store.Object{}, permanent(op, key, errors.New("the server tells no size"))
+		return store.Object{}, wire.Permanent(op, key, errors.New("the server tells no size"))
 	}
 	o := objectOf(key, resp.Header, size)
 	o.Meta, err = s.complete(ctx, r, size, o.Meta)
@@ -84,7 +84,7 @@ func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (i
 	const op = "open"
 	switch {
 	case opts.Offset < 0:
-		return nil, store.Object{}, permanent(op, key, fmt.Errorf("offset %d", opts.Offset))
+		return nil, store.Object{}, wire.Permanent(op, key, fmt.Errorf("offset %d", opts.Offset))
 	case isMarker(key):
 		return nil, store.Object{}, &store.Error{Op: op, Key: key, Class: store.NotFound, Err: errFolder}
 	case opts.Length == 0:
@@ -96,8 +96,8 @@ func (s *Store) Open(ctx context.Context, key string, opts store.OpenOptions) (i
 	if err != nil {
 		return nil, store.Object{}, err
 	}
-	ranged := setRange(r.header, opts)
-	resp, refused, err := s.exchange(ctx, r)
+	ranged := setRange(r.Header, opts)
+	resp, refused, err := s.calls.Exchange(ctx, r)
 	switch {
 	case refused != nil && refused.Status == http.StatusRequestedRangeNotSatisfiable:
 		return s.openNothing(ctx, key, opts)
@@ -123,12 +123,10 @@ func setRange(h http.Header, opts store.OpenOptions) bool {
 
 // opened gives the content of an answer; known is what the file is where the answer need not tell.
 func opened(ctx context.Context, key string, opts store.OpenOptions, ranged bool, resp *http.Response, known *store.Object) (io.ReadCloser, store.Object, error) {
-	found, err := wire.Opened(opts, ranged, resp)
+	body, found, err := wire.OpenBody(ctx, key, opts, ranged, resp, requestID(resp.Header))
 	if err != nil {
-		_ = resp.Body.Close() // the answer is of no use; why is in err
-		return nil, store.Object{}, &store.Error{Op: "open", Key: key, Class: store.Permanent, RequestID: requestID(resp.Header), Err: err}
+		return nil, store.Object{}, err
 	}
-	body := wire.NewReader(resp.Body, found.Length, func(err error) error { return wire.Wrap(ctx, "read", key, err) })
 	if known == nil {
 		o := objectOf(key, resp.Header, found.Size)
 		if found.Part {
@@ -161,7 +159,9 @@ func (s *Store) openAtDomain(ctx context.Context, key string, opts store.OpenOpt
 	ranged := setRange(header, opts)
 	full := s.prefix + key
 	u := url.URL{Scheme: s.opts.domain.Scheme, Host: s.opts.domain.Host, Path: "/" + full, RawPath: "/" + wire.EscapePath(full)}
-	resp, refused, err := s.client.Exchange(ctx, plainRequest(http.MethodGet, &u, header), nil, s.client.Idle)
+	req := wire.NewRequest(http.MethodGet, &u, header)
+	wire.Introduce(req)
+	resp, refused, err := s.client.Exchange(ctx, req, nil, s.client.Idle)
 	switch {
 	case refused != nil:
 		return nil, store.Object{}, s.domainFault(key, refused)

@@ -136,7 +136,7 @@ func (c *Client) ExchangeRead(ctx context.Context, req *http.Request, content *P
 	resp, err := c.Send(ctx, req, limit)
 	var data []byte
 	if err == nil && resp.StatusCode < 300 {
-		data, err = ReadAnswer(resp)
+		data, err = ReadDocument(resp)
 	}
 	var refused *Refusal
 	switch {
@@ -256,8 +256,8 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadAnswer reads an answer that is a document, of MaxAnswer bytes at most, and closes it.
-func ReadAnswer(resp *http.Response) ([]byte, error) {
+// ReadDocument reads an answer that is a document, of MaxAnswer bytes at most, and closes it.
+func ReadDocument(resp *http.Response) ([]byte, error) {
 	var data bytes.Buffer
 	data.Grow(int(min(max(resp.ContentLength, 0)+bytes.MinRead, MaxAnswer)))
 	_, err := data.ReadFrom(Bounded(resp.Body))

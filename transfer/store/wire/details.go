@@ -4,7 +4,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -102,8 +101,7 @@ func ReadTags(resp *http.Response) (map[string]string, error) {
 
 // ReadXML reads a document of bounded size, and closes the answer.
 func ReadXML(resp *http.Response, doc any) error {
-	data, err := io.ReadAll(Bounded(resp.Body))
-	Finish(resp.Body)
+	data, err := ReadDocument(resp)
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,18 @@ func Refused(resp *http.Response) *Refusal {
 	return r
 }
 
+// Fault makes the classified error of a refusal with the server's code, message and request ID; what says what it means.
+func (r *Refusal) Fault(op, key string, what Rule, code, message, requestID string, now time.Time) *store.Error {
+	e := &store.Error{
+		Op: op, Key: key, Class: what.Class, Hint: what.Hint, Code: Clip(code, 100), RequestID: Clip(requestID, 200),
+		Err: errors.New(Message(message, r.Status)),
+	}
+	if e.Class == store.Throttled || e.Class == store.Transient {
+		e.RetryAfter = RetryAfter(r.Header, now)
+	}
+	return e
+}
+
 // maxMessage bounds what is shown of a server's message, in bytes.
 const maxMessage = 300
 

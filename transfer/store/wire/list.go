@@ -217,7 +217,7 @@ func (l *lister) start(ctx context.Context) {
 
 // ReadPage reads the answer to a request for a page, and closes it.
 func ReadPage(resp *http.Response) (*Page, error) {
-	data, err := ReadAnswer(resp)
+	data, err := ReadDocument(resp)
 	if err != nil {
 		return nil, err
 	}

@@ -1,12 +1,14 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bucketbrigade/brigade/transfer/store"
 )
@@ -18,6 +20,33 @@ func RangeOf(opts store.OpenOptions) string {
 		r += strconv.FormatInt(opts.Offset+opts.Length-1, 10)
 	}
 	return r
+}
+
+// MatchHeader makes headers that ask for one version of an object, or for any with an empty ETag.
+func MatchHeader(etag string) http.Header {
+	h := make(http.Header, 8)
+	if etag != "" {
+		h["If-Match"] = []string{Quote(etag)}
+	}
+	return h
+}
+
+// ReadHeader makes the headers of a GET; ranged tells that they ask for a range.
+func ReadHeader(opts store.OpenOptions) (h http.Header, ranged bool) {
+	h = MatchHeader(opts.IfMatch)
+	if ranged = opts.Offset > 0 || opts.Length > 0; ranged {
+		h["Range"] = []string{RangeOf(opts)}
+	}
+	return h, ranged
+}
+
+// Date reads a date of an answer; the zero time for what is none.
+func Date(text string) time.Time {
+	t, err := http.ParseTime(text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
 }
 
 // Opening is what the answer to a GET gives.
@@ -54,6 +83,30 @@ func Opened(opts store.OpenOptions, ranged bool, resp *http.Response) (Opening, 
 		return Opening{}, fmt.Errorf("asked for %q, got %q of %d bytes", RangeOf(opts), Clip(resp.Header.Get("Content-Range"), 100), resp.ContentLength)
 	}
 	return Opening{Size: size, Length: last - first + 1, Part: true}, nil
+}
+
+// OpenBody gives the content of an answer to a GET. One that is not what was asked for is closed.
+func OpenBody(
+	ctx context.Context, key string, opts store.OpenOptions, ranged bool, resp *http.Response, requestID string,
+) (io.ReadCloser, Opening, error) {
+	found, err := Opened(opts, ranged, resp)
+	if err != nil {
+		_ = resp.Body.Close() // the answer is of no use; why is in err
+		return nil, Opening{}, &store.Error{Op: "open", Key: key, Class: store.Permanent, RequestID: requestID, Err: err}
+	}
+	return NewReader(resp.Body, found.Length, func(err error) error { return Wrap(ctx, "read", key, err) }), found, nil
+}
+
+// OpenNothing opens a range without bytes, of length 0 or at the very end of an object, which a GET refuses; o and err are what a look
+// at the object gave.
+func OpenNothing(key string, opts store.OpenOptions, o store.Object, err error) (io.ReadCloser, store.Object, error) {
+	if err == nil {
+		err = Empty(key, opts, o.Size)
+	}
+	if err != nil {
+		return nil, store.Object{}, err
+	}
+	return http.NoBody, o, nil
 }
 
 // Empty checks that a range without bytes, of length 0 or at the very end of an object, lies in an object of a size.
