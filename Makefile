@@ -14,7 +14,7 @@ FIGURES := ^TestFigure
 tool_build = CGO_ENABLED=0 go -C $(1) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$(TOOLS)/ $(2)
 
 .DEFAULT_GOAL := help
-.PHONY: help build man demo test chaos conformance minio lint bench figures tools clean go-check cross
+.PHONY: help build man demo test chaos conformance live minio lint bench figures tools clean go-check cross
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ conformance: go-check $(TOOLS)/versitygw ## run the conformance suite at every p
 	@rm -f conformance.jsonl
 	BRIGADE_CONFORMANCE=$(CURDIR)/conformance.jsonl go test -count 1 -run 'Conformance' ./transfer/store/...
 	@go run ./test/conformance conformance.jsonl
+
+live: go-check ## run the conformance suite in real buckets that BRIGADE_LIVE_S3, BRIGADE_LIVE_COS, ... name; see test/README.md
+	go test -tags live -count 1 -timeout 1h -run TestLive -v ./test/matrix
 
 minio: build $(TOOLS)/minio ## hold the S3 provider against MinIO, a second real server that is too long to build for every run
 	BRIGADE_MINIO=$(CURDIR)/$(TOOLS)/minio BRIGADE_BIN=$(CURDIR)/$(BIN) CGO_ENABLED=0 go test -tags minio -count 1 -timeout 20m -run MinIO -v ./transfer/store/s3 ./test/e2e
