@@ -35,7 +35,7 @@ demo: build $(TOOLS)/versitygw ## a cluster copies Go's source tree to an S3 ser
 test: go-check ## run all tests under the race detector, in about a quarter of an hour
 	@test/setup.sh test
 	@$(MAKE) --no-print-directory $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob
-	CGO_ENABLED=1 go test -race -p 2 -timeout 20m ./...
+	CGO_ENABLED=1 go test -race -p 3 -timeout 20m ./...
 
 chaos: build $(TOOLS)/versitygw ## kill, suspend, stop and grow clusters of the release binary for long
 	BRIGADE_CHAOS=1 BRIGADE_BIN=$(CURDIR)/$(BIN) CGO_ENABLED=0 go test -count 1 -v -timeout 1h ./test/cluster

@@ -108,6 +108,7 @@ func blockOf(r *http.Request) uint32 {
 // Files go to Azure and back, where listings can begin at a name and where they cannot; the vendor's own client and the system's
 // diff look at both copies.
 func TestAzureRoundTrip(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"2026-02-06", "2023-11-03"} {
 		t.Run(version, func(t *testing.T) {
 			source, c := ossTree(t), newAzureContainer(t)
@@ -125,6 +126,7 @@ func TestAzureRoundTrip(t *testing.T) {
 
 // A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more.
 func TestAzureUploadIsResumed(t *testing.T) {
+	t.Parallel()
 	source, c := filepath.Join(t.TempDir(), "source"), newAzureContainer(t)
 	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
 	// Someone else's unfinished upload, whose blocks have names of the same length.
@@ -191,6 +193,7 @@ func TestAzureUploadIsResumed(t *testing.T) {
 
 // The answer to the commit of an upload is lost: its blocks are gone then, and a look at the blob settles it.
 func TestAzureLostCommit(t *testing.T) {
+	t.Parallel()
 	c := newAzureContainer(t)
 	target, err := url.Parse(c.server.URL)
 	if err != nil {
@@ -203,6 +206,7 @@ func TestAzureLostCommit(t *testing.T) {
 
 // Mistakes are told in one line that says what to do.
 func TestAzureBadPlaces(t *testing.T) {
+	t.Parallel()
 	c := newAzureContainer(t)
 	source := filepath.Join(t.TempDir(), "source")
 	writeFile(t, filepath.Join(source, "a"), 1, 1)

@@ -75,6 +75,7 @@ func (b *bosBucket) holdings(t *testing.T, prefix string) map[string]object {
 
 // Files go to BOS and back; the vendor's own client and the system's diff look at both copies.
 func TestBOSRoundTrip(t *testing.T) {
+	t.Parallel()
 	b := newBOSBucket(t)
 	goesAndComes(t, b, ossTree(t), b.location("tree/"), b.env, func() {
 		if m, err := b.client.GetObjectMeta(b.name, "tree/big/in parts"); err != nil || !strings.HasPrefix(m.ETag, "-") || m.UserMeta["Mtime"] == "" {
@@ -89,6 +90,7 @@ func TestBOSRoundTrip(t *testing.T) {
 // Within one region the store copies by itself, an appended object and what a link leads to like any other; an archived object
 // is a failure that says so.
 func TestBOSOtherKinds(t *testing.T) {
+	t.Parallel()
 	b := newBOSBucket(t)
 	body, err := bce.NewBodyFromString("appended")
 	if err == nil {
@@ -137,6 +139,7 @@ func TestBOSOtherKinds(t *testing.T) {
 
 // What arrives other than it was sent is found by the CRC64 of the answer, and sent again.
 func TestBOSDamageOnTheWay(t *testing.T) {
+	t.Parallel()
 	damagedOnTheWay(t, newBOSBucket(t), 5<<20, 0, "", func(r *http.Request) string {
 		if !isPut(r) {
 			return ""

@@ -96,6 +96,7 @@ func (b *cosBucket) holdings(t *testing.T, prefix string) map[string]object {
 
 // Files go to COS and back; the vendor's own client and the system's diff look at both copies.
 func TestCOSRoundTrip(t *testing.T) {
+	t.Parallel()
 	b := newCOSBucket(t)
 	goesAndComes(t, b, ossTree(t), b.location("tree/"), b.env, func() {
 		if resp, err := b.client.Object.Head(t.Context(), "tree/big/in parts", nil); err != nil || !strings.Contains(resp.Header.Get("Etag"), "-") || resp.Header.Get("X-Cos-Meta-Mtime") == "" {
@@ -109,6 +110,7 @@ func TestCOSRoundTrip(t *testing.T) {
 
 // Objects of S3 arrive at COS with their metadata, and come back with it.
 func TestS3ToCOSAndBack(t *testing.T) {
+	t.Parallel()
 	b := newCOSBucket(t)
 	to := fromS3AndBack(t, b, func() {
 		resp, err := b.client.Object.Head(t.Context(), "copy/page ü.html", nil)
@@ -122,6 +124,7 @@ func TestS3ToCOSAndBack(t *testing.T) {
 
 // Within one region the store copies by itself: no content passes here.
 func TestCOSCopiesByItself(t *testing.T) {
+	t.Parallel()
 	b := newCOSBucket(t)
 	b.put(t, "from/a b+", "content", &cos.ObjectPutOptions{ObjectPutHeaderOptions: &cos.ObjectPutHeaderOptions{XCosMetaXXX: &http.Header{"X-Cos-Meta-K": {"v"}}}})
 	var passed, copies atomic.Int64
@@ -148,6 +151,7 @@ func TestCOSCopiesByItself(t *testing.T) {
 
 // The end of an upload that came with status 200 and an error in it is a failure that passes: nothing is taken for stored that is not.
 func TestCOSErrorAfterStatus200(t *testing.T) {
+	t.Parallel()
 	failsOnce(t, newCOSBucket(t), isCompletion, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, strings.Repeat(" ", 1000)+"<?xml version='1.0' encoding='utf-8' ?><Error><Code>InternalError</Code><Message>Try again.</Message></Error>")
 	})
@@ -155,6 +159,7 @@ func TestCOSErrorAfterStatus200(t *testing.T) {
 
 // What arrives other than it was sent is found by the CRC64 of the answer, and sent again.
 func TestCOSDamageOnTheWay(t *testing.T) {
+	t.Parallel()
 	source, b := filepath.Join(t.TempDir(), "source"), newCOSBucket(t)
 	writeFile(t, filepath.Join(source, "streamed"), 5<<20, 2)
 	writeFile(t, filepath.Join(source, "big"), bigFile, 3)
@@ -176,6 +181,7 @@ func TestCOSDamageOnTheWay(t *testing.T) {
 
 // Real names: the default endpoint, over TLS, the bucket as a sub-domain, through a proxy that leads all of it here.
 func TestCOSByItsName(t *testing.T) {
+	t.Parallel()
 	const name = "brigade-1250000000"
 	account := fake.Options{AccessKey: "AKIDtest", SecretKey: "secret-of-the-test", Token: "token", Region: "ap-beijing"}
 	server := fake.New(account)
@@ -201,6 +207,7 @@ func TestCOSByItsName(t *testing.T) {
 
 // Every refusal is one line that says which side, what the vendor's code and request ID are, and what to do.
 func TestBadInputOfCOS(t *testing.T) {
+	t.Parallel()
 	to := func(change func(*cosBucket), options ...string) func(*testing.T, *command) []string {
 		return importTo(newCOSBucket, change, options...)
 	}
@@ -239,6 +246,7 @@ func TestBadInputOfCOS(t *testing.T) {
 // An archived object is a failure that says so. A link shows another content than it is listed with, under an ETag that is the MD5 of
 // neither: it is copied as what it leads to.
 func TestCOSOtherKinds(t *testing.T) {
+	t.Parallel()
 	b := newCOSBucket(t)
 	b.put(t, "in/plain", "plain", nil)
 	b.put(t, "in/cold", "x", &cos.ObjectPutOptions{ObjectPutHeaderOptions: &cos.ObjectPutHeaderOptions{XCosStorageClass: "ARCHIVE"}})
@@ -262,6 +270,7 @@ func TestCOSOtherKinds(t *testing.T) {
 
 // A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more; another's upload stays.
 func TestCOSUploadIsResumed(t *testing.T) {
+	t.Parallel()
 	b := newCOSBucket(t)
 	foreign, _, err := b.client.Object.InitiateMultipartUpload(t.Context(), "x/big", nil)
 	if err != nil {

@@ -100,6 +100,7 @@ func (b *gsBucket) requests() func(what string) int64 {
 
 // Files go to Cloud Storage and back: with uploads in parts, and to a server that has none of them and wants no credentials.
 func TestGSRoundTrip(t *testing.T) {
+	t.Parallel()
 	for _, parts := range []bool{true, false} {
 		t.Run(fmt.Sprintf("parts %v", parts), func(t *testing.T) {
 			b := newGSBucket(t)
@@ -125,6 +126,7 @@ func TestGSRoundTrip(t *testing.T) {
 
 // Objects of S3 arrive with their metadata, but for what Cloud Storage has no field for, and come back with it.
 func TestS3ToGSAndBack(t *testing.T) {
+	t.Parallel()
 	b := newGSBucket(t)
 	fromS3AndBack(t, b, func() {
 		a, err := b.client.Object("copy/page ü.html").Attrs(t.Context())
@@ -142,6 +144,7 @@ func TestS3ToGSAndBack(t *testing.T) {
 
 // By one account the store copies by itself: no content passes here.
 func TestGSCopiesByItself(t *testing.T) {
+	t.Parallel()
 	b := newGSBucket(t)
 	w := b.client.Object("from/a b+").NewWriter(t.Context())
 	w.Metadata = map[string]string{"k": "v"}
@@ -165,6 +168,7 @@ func TestGSCopiesByItself(t *testing.T) {
 
 // A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more.
 func TestGSUploadIsResumed(t *testing.T) {
+	t.Parallel()
 	b := newGSBucket(t)
 	resumed(t, b, isLastPart, hasPart, func() bool { return b.front.Parts(b.name) == 4 })
 	if open := b.front.Uploads(b.name); len(open) != 0 {
@@ -174,12 +178,14 @@ func TestGSUploadIsResumed(t *testing.T) {
 
 // The answer to the completion of an upload is lost: the upload then is unknown, and a look at the object settles it.
 func TestGSLostCompletion(t *testing.T) {
+	t.Parallel()
 	b := newGSBucket(t)
 	losesCompletion(t, b, b.front, isCompletion)
 }
 
 // What arrives other than it was sent is found, by the sum that goes along or by the CRC32C of the answer, and sent again.
 func TestGSDamageOnTheWay(t *testing.T) {
+	t.Parallel()
 	damagedOnTheWay(t, newGSBucket(t), 20<<20, 900, "X-Goog-Hash", func(r *http.Request) string {
 		if !strings.HasPrefix(r.URL.Path, "/upload/") && !hasPart(r) {
 			return ""
@@ -191,6 +197,7 @@ func TestGSDamageOnTheWay(t *testing.T) {
 
 // Every refusal is one line that says which side, what is wrong, and what to do; none shows a secret.
 func TestBadInputOfGS(t *testing.T) {
+	t.Parallel()
 	to := func(change func(*gsBucket), options ...string) func(*testing.T, *command) []string {
 		return importTo(newGSBucket, change, options...)
 	}

@@ -115,6 +115,7 @@ func (b *kodoBucket) requests() func(what string) int64 {
 
 // Files go to Kodo and back; the vendor's own client and the system's diff look at both copies.
 func TestKodoRoundTrip(t *testing.T) {
+	t.Parallel()
 	b := newKodoBucket(t)
 	goesAndComes(t, b, ossTree(t), b.location("tree/"), b.env, func() {
 		if open := b.server.NewBucket(b.name).Uploads(); len(open) != 0 {
@@ -128,6 +129,7 @@ func TestKodoRoundTrip(t *testing.T) {
 
 // Objects of S3 arrive at Kodo and come back.
 func TestS3ToKodoAndBack(t *testing.T) {
+	t.Parallel()
 	from, to, b := newBucket(t), newBucket(t), newKodoBucket(t)
 	from.put(t, "plain ü", "content")
 	from.put(t, "dir/x+y", "more")
@@ -140,6 +142,7 @@ func TestS3ToKodoAndBack(t *testing.T) {
 
 // Within one region the store copies by itself: no content passes here. Another run finds everything there.
 func TestKodoCopiesByItself(t *testing.T) {
+	t.Parallel()
 	b := newKodoBucket(t)
 	source := filepath.Join(t.TempDir(), "source")
 	writeFile(t, filepath.Join(source, "a b+"), 1000, 1)
@@ -159,6 +162,7 @@ func TestKodoCopiesByItself(t *testing.T) {
 
 // A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more.
 func TestKodoUploadIsResumed(t *testing.T) {
+	t.Parallel()
 	b := newKodoBucket(t)
 	held := b.server.NewBucket(b.name)
 	isLast := func(r *http.Request) bool { return isPut(r) && strings.HasSuffix(r.URL.Path, "/18") }
@@ -170,6 +174,7 @@ func TestKodoUploadIsResumed(t *testing.T) {
 
 // The answer to the completion of an upload is lost: the upload then is unknown, and a look at the object settles it.
 func TestKodoLostCompletion(t *testing.T) {
+	t.Parallel()
 	b := newKodoBucket(t)
 	losesCompletion(t, b, b.server, func(r *http.Request) bool {
 		return r.Method == http.MethodPost && strings.Contains(r.URL.Path, "/uploads/")
@@ -178,6 +183,7 @@ func TestKodoLostCompletion(t *testing.T) {
 
 // What arrives other than it was sent is found: the server refuses it, or its answer tells another sum.
 func TestKodoDamageOnTheWay(t *testing.T) {
+	t.Parallel()
 	damagedOnTheWay(t, newKodoBucket(t), 5<<20, 900, "Content-Md5", func(r *http.Request) string { // in a form, behind its fields
 		switch {
 		case !isKodoUpload(r):
@@ -192,6 +198,7 @@ func TestKodoDamageOnTheWay(t *testing.T) {
 // What was uploaded in parts of 4 MiB, as the vendor's tools do it, has the hash of its content: damage is found on reading, in
 // whatever parts that is done.
 func TestKodoDamageIsFoundOnReading(t *testing.T) {
+	t.Parallel()
 	b, dir := newKodoBucket(t), filepath.Join(t.TempDir(), "source")
 	writeFile(t, filepath.Join(dir, "big"), bigFile, 3)
 	_, mac := b.client()
@@ -236,6 +243,7 @@ func TestKodoDamageIsFoundOnReading(t *testing.T) {
 
 // Every refusal is one line that says which side, what the vendor's code and request ID are, and what to do.
 func TestBadInputOfKodo(t *testing.T) {
+	t.Parallel()
 	to := func(change func(*kodoBucket), options ...string) func(*testing.T, *command) []string {
 		return importTo(newKodoBucket, change, options...)
 	}

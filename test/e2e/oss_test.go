@@ -127,6 +127,7 @@ func ossTree(t *testing.T) string {
 
 // Files go to OSS and back; the vendor's own client and the system's diff look at both copies.
 func TestOSSRoundTrip(t *testing.T) {
+	t.Parallel()
 	for _, signature := range []string{"v4", "v1"} {
 		t.Run(signature, func(t *testing.T) {
 			b := newOSSBucket(t)
@@ -144,6 +145,7 @@ func TestOSSRoundTrip(t *testing.T) {
 
 // Objects of S3 arrive at OSS with their metadata, and come back with it.
 func TestS3ToOSSAndBack(t *testing.T) {
+	t.Parallel()
 	b := newOSSBucket(t)
 	to := fromS3AndBack(t, b, func() {
 		h, err := b.client.GetObjectDetailedMeta("copy/page ü.html")
@@ -157,6 +159,7 @@ func TestS3ToOSSAndBack(t *testing.T) {
 
 // Within one region the store copies by itself: no content passes here.
 func TestOSSCopiesByItself(t *testing.T) {
+	t.Parallel()
 	b := newOSSBucket(t)
 	if err := b.client.PutObject("from/a b+", strings.NewReader("content"), oss.Meta("k", "v")); err != nil {
 		t.Fatal(err)
@@ -176,6 +179,7 @@ func TestOSSCopiesByItself(t *testing.T) {
 // An appendable object is copied like any other, a link is left out or followed, an archived object is a failure that
 // says so.
 func TestOSSOtherKinds(t *testing.T) {
+	t.Parallel()
 	b := newOSSBucket(t)
 	_, err := b.client.AppendObject("in/log", strings.NewReader("appended"), 0)
 	if err == nil {
@@ -208,6 +212,7 @@ func TestOSSOtherKinds(t *testing.T) {
 
 // A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more.
 func TestOSSUploadIsResumed(t *testing.T) {
+	t.Parallel()
 	b := newOSSBucket(t)
 	foreign, err := b.client.InitiateMultipartUpload("x/big") // someone else's, at the same key
 	if err != nil {
@@ -222,12 +227,14 @@ func TestOSSUploadIsResumed(t *testing.T) {
 
 // The answer to the completion of an upload is lost: the upload then is unknown, and a look at the object settles it.
 func TestOSSLostCompletion(t *testing.T) {
+	t.Parallel()
 	b := newOSSBucket(t)
 	losesCompletion(t, b, b.server, isCompletion)
 }
 
 // What arrives other than it was sent is found by the CRC64 of the answer, and sent again.
 func TestOSSDamageOnTheWay(t *testing.T) {
+	t.Parallel()
 	damagedOnTheWay(t, newOSSBucket(t), 5<<20, 0, "Content-Md5", func(r *http.Request) string {
 		if !isPut(r) {
 			return ""
@@ -238,6 +245,7 @@ func TestOSSDamageOnTheWay(t *testing.T) {
 
 // Real names: the default endpoint, over TLS, the bucket as a sub-domain, through a proxy that leads all of it here.
 func TestOSSByItsName(t *testing.T) {
+	t.Parallel()
 	const domain = "oss-cn-hangzhou.aliyuncs.com"
 	b := &ossBucket{name: "brigade-test", account: fake.Options{AccessKey: "LTAItest", SecretKey: "secret-of-the-test", Token: "token", Domain: domain}}
 	b.server = fake.New(b.account)
@@ -318,6 +326,7 @@ func tunnelTo(t *testing.T, addr string) (url string, asked *atomic.Pointer[stri
 
 // Every refusal is one line that says which side, what the vendor's code and request ID are, and what to do.
 func TestBadInputOfOSS(t *testing.T) {
+	t.Parallel()
 	to := func(change func(*ossBucket), options ...string) func(*testing.T, *command) []string {
 		return importTo(newOSSBucket, change, options...)
 	}

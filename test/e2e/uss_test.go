@@ -64,6 +64,7 @@ func (b *ussService) holdings(_ *testing.T, prefix string) map[string]object {
 
 // Files go to UPYUN and back, through a server that lists in no order.
 func TestUSSRoundTrip(t *testing.T) {
+	t.Parallel()
 	b := newUSSService(t)
 	goesAndComes(t, b, ossTree(t), b.location("tree/"), b.env, func() {
 		if o := b.server.NewBucket(b.name).Get("tree/big/in parts"); o == nil || o.Header.Get("X-Upyun-Meta-Mtime") == "" {
@@ -74,6 +75,7 @@ func TestUSSRoundTrip(t *testing.T) {
 
 // Within one service the server copies by itself: no content passes here.
 func TestUSSCopiesByItself(t *testing.T) {
+	t.Parallel()
 	b := newUSSService(t)
 	up := command{env: b.env("DST")}
 	dir := filepath.Join(t.TempDir(), "source")
@@ -102,6 +104,7 @@ func TestUSSCopiesByItself(t *testing.T) {
 
 // A run that is killed amid an upload leaves it to the next one, which sends what is missing and no more.
 func TestUSSUploadIsResumed(t *testing.T) {
+	t.Parallel()
 	b := newUSSService(t)
 	var arrived atomic.Int64
 	isAny := func(r *http.Request) bool { return isPut(r) && r.Header.Get("X-Upyun-Part-Id") != "" }
@@ -118,6 +121,7 @@ func TestUSSUploadIsResumed(t *testing.T) {
 
 // A listing that is refused again and again, as UPYUN does to those who walk many folders, comes to its end all the same.
 func TestUSSThrottledListing(t *testing.T) {
+	t.Parallel()
 	source, b := filepath.Join(t.TempDir(), "source"), newUSSService(t)
 	for i := range 12 {
 		writeFile(t, filepath.Join(source, "d"+string(rune('a'+i)), "f"), 100, uint64(i))
@@ -141,6 +145,7 @@ func TestUSSThrottledListing(t *testing.T) {
 
 // Every refusal is one line that says which side, what the vendor's code and request ID are, and what to do.
 func TestBadInputOfUSS(t *testing.T) {
+	t.Parallel()
 	to := func(change func(*ussService), options ...string) func(*testing.T, *command) []string {
 		return importTo(newUSSService, change, options...)
 	}
