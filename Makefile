@@ -38,8 +38,15 @@ demo: build $(TOOLS)/versitygw ## a cluster copies Go's source tree to an S3 ser
 test: go-check ## run all tests, under the race detector but for those that drive the program, in about 20 minutes
 	@test/setup.sh test
 	@$(MAKE) --no-print-directory $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob
-	CGO_ENABLED=0 go test -p 3 -timeout 20m $(DRIVERS)
-	CGO_ENABLED=1 go test -race -p 2 -timeout 20m $$(go list ./... | grep -vFx "$$(go list $(DRIVERS))")
+	@$(MAKE) --no-print-directory -j 2 test-driving test-packages
+
+# Both at once: the first waits for most of its time, the second computes.
+.PHONY: test-driving test-packages
+test-driving:
+	CGO_ENABLED=0 go test -p 3 -timeout 25m $(DRIVERS)
+
+test-packages:
+	CGO_ENABLED=1 go test -race -p 1 -timeout 20m $$(go list ./... | grep -vFx "$$(go list $(DRIVERS))")
 
 matrix: go-check $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob ## move odd objects between every two kinds of stores, under the race detector
 	BRIGADE_MATRIX=full CGO_ENABLED=1 go test -race -count 1 -timeout 30m -v ./test/matrix
