@@ -46,7 +46,7 @@ test-driving:
 	CGO_ENABLED=0 go test -p 2 -timeout 25m $(DRIVERS)
 
 test-packages:
-	CGO_ENABLED=1 go test -race -p 1 -timeout 20m $$(go list ./... | grep -vFx "$$(go list $(DRIVERS))")
+	CGO_ENABLED=1 go test -race -p 2 -timeout 20m $$(go list ./... | grep -vFx "$$(go list $(DRIVERS))")
 
 matrix: go-check $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob ## move odd objects between every two kinds of stores, under the race detector
 	BRIGADE_MATRIX=full CGO_ENABLED=1 go test -race -count 1 -timeout 30m -v ./test/matrix
