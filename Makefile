@@ -10,14 +10,14 @@ BIN     := bin/brigade
 TOOLS   := bin/tools
 FIGURES := ^TestFigure
 # Tests that drive the program in processes of its own. What they are made of is tested elsewhere under the race detector, which they
-# would only slow down; make matrix and make race run them with it.
+# would only slow down; make race runs them with it.
 DRIVERS := ./test/cluster ./test/e2e ./test/matrix
 
 # A tool is rebuilt only when the file that pins its version changes.
 tool_build = CGO_ENABLED=0 go -C $(1) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$(TOOLS)/ $(2)
 
 .DEFAULT_GOAL := help
-.PHONY: help build man demo test chaos conformance live matrix race minio lint bench figures tools clean go-check cross
+.PHONY: help build man demo test chaos conformance live race minio lint bench figures tools clean go-check cross
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,9 +47,6 @@ test-driving:
 
 test-packages:
 	CGO_ENABLED=1 go test -race -p 2 -timeout 20m $$(go list ./... | grep -vFx "$$(go list $(DRIVERS))")
-
-matrix: go-check $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob ## move odd objects between every two kinds of stores, under the race detector
-	BRIGADE_MATRIX=full CGO_ENABLED=1 go test -race -count 1 -timeout 30m -v ./test/matrix
 
 race: go-check $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob ## run the tests that drive the program under the race detector too
 	CGO_ENABLED=1 go test -race -p 2 -timeout 40m $(DRIVERS)

@@ -15,7 +15,6 @@ import (
 // suite is what the tests share. It is set once, before any of them runs.
 type suite struct {
 	binary  string
-	full    bool // every pair at full size
 	gateway servers.Shared
 }
 
@@ -36,7 +35,6 @@ func runSuite(m *testing.M) (code int, err error) {
 		return 1, fmt.Errorf("make folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	shared.full = os.Getenv("BRIGADE_MATRIX") == "full"
 	if shared.binary, err = binary.Find(dir); err != nil {
 		return 1, err
 	}
